@@ -1,0 +1,1 @@
+"""What turns a question into an answer: each engine is one `nodes.interfaces.Engine`."""

@@ -1,0 +1,218 @@
+"""The abstract classes that everything plugs into: Engine, Bearer and RadioPort, with the data they exchange.
+
+No behaviour lives here. A class that implements one of these is owned by a nursery of `nodes.node`: its `run` holds
+what it needs and gives it back when cancelled.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from protocol.messages import ModelOffer, Turn
+
+__all__ = [
+    "BROADCAST",
+    "Bearer",
+    "Engine",
+    "Finished",
+    "Prompt",
+    "RadioAck",
+    "RadioDown",
+    "RadioEvent",
+    "RadioInfo",
+    "RadioPacket",
+    "RadioPort",
+    "RadioUp",
+    "Received",
+    "Sent",
+]
+
+BROADCAST = 0xFFFFFFFF
+"""Meshtastic's broadcast node number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What an engine is asked."""
+
+    turns: tuple[Turn, ...]
+    """The conversation, the question last."""
+    max_tokens: int
+    """Longest answer, in tokens, at least 1."""
+    model: str = ""
+    """Name of the wanted model; empty for the engine's own choice."""
+    temperature: float = 0.7
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How an engine's answer ended."""
+
+    model: str
+    prompt_tokens: int
+    answer_tokens: int
+    truncated: bool
+    """True when `max_tokens` or the context ended the answer, not the model."""
+    first_token_s: float
+    """Time to first token, from when the engine took the prompt."""
+    seconds: float
+    """From when the engine took the prompt to the end."""
+
+
+class Engine(ABC):
+    """Answers questions with one or more models."""
+
+    @property
+    @abstractmethod
+    def models(self) -> tuple[ModelOffer, ...]:
+        """The models this engine answers with now, with measured speed. Empty while none is ready."""
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many questions it works on at once."""
+
+    @abstractmethod
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the engine's process or connection until cancelled; `started()` once it can answer.
+
+        Raises LocalError when the engine can't start at all.
+        """
+
+    @abstractmethod
+    async def answer(self, prompt: Prompt, emit: Callable[[str], None]) -> Finished:
+        """Answer `prompt`, calling `emit` with each piece of text as it is ready.
+
+        Cancelling the task frees the slot within 1 s. Raises LocalError when this answer failed; the engine mends
+        itself and the next answer can succeed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A frame that a bearer brought."""
+
+    frame: bytes
+    peer: str
+    """The sender's address on this bearer, such as `!1a2b3c4d`."""
+    broadcast: bool
+    hops: int
+    """Transmissions along the path, at least 1; 0 when the bearer can't tell."""
+    snr_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What one frame cost."""
+
+    packets: int
+    bytes_on_air: int
+    airtime_s: float
+    """Our own transmission alone, computed; relays are the mesh's."""
+
+
+class Bearer(ABC):
+    """Carries frames between nodes."""
+
+    name: str
+    """Short name for traces, such as `radio`."""
+
+    @abstractmethod
+    async def run(
+        self, deliver: Callable[[Received], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Own the link until cancelled, handing each frame to `deliver`; `started()` once frames can be sent."""
+
+    @abstractmethod
+    async def send(self, frame: bytes, to: str | None, *, hops: int = 0) -> Sent:
+        """Send one frame to a peer, or to all with `to=None`; returns when the next one may be sent.
+
+        `hops` is the known length of the path in transmissions, 0 when unknown: a bearer on a shared medium waits
+        until relays are done with this frame. Raises LocalError when the link is down.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RadioInfo:
+    """What a radio said about itself when the connection came up."""
+
+    node_number: int
+    long_name: str
+    firmware: str
+    region: str
+    preset: str
+    """Name of the modem preset, such as `LONG_FAST`; empty for a custom setting."""
+    hop_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class RadioUp:
+    """The radio is connected and configured."""
+
+    info: RadioInfo
+
+
+@dataclass(frozen=True, slots=True)
+class RadioDown:
+    """The radio is gone; the port tries to get it back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RadioPacket:
+    """A decoded data packet that the radio heard."""
+
+    sender: int
+    to: int
+    port: int
+    payload: bytes
+    packet_id: int
+    hop_start: int
+    hop_limit: int
+    snr_db: float | None = None
+
+    @property
+    def hops(self) -> int:
+        """Transmissions along the path: 1 when heard from the sender itself."""
+        return self.hop_start - self.hop_limit + 1
+
+
+@dataclass(frozen=True, slots=True)
+class RadioAck:
+    """The mesh's word on a packet we sent: a ROUTING_APP reply or a queue status with an error."""
+
+    packet_id: int
+    sender: int
+    """Who acknowledged; our own number means only that somebody relayed it (implicit)."""
+    error: int
+    """`Routing.Error` number; 0 is success."""
+
+
+RadioEvent = RadioUp | RadioDown | RadioPacket | RadioAck
+
+
+class RadioPort(ABC):
+    """A Meshtastic radio, real or virtual, as the radio bearer sees it."""
+
+    @abstractmethod
+    async def run(self, deliver: Callable[[RadioEvent], None]) -> None:
+        """Own the connection until cancelled, and rebuild it when it breaks or falls silent.
+
+        `deliver` is called from the trio thread only: `RadioUp` first, `RadioDown` on each loss.
+        Raises LocalError only for what waiting can't mend, such as a missing permission.
+        """
+
+    @abstractmethod
+    async def transmit(
+        self, payload: bytes, *, to: int, port: int, want_ack: bool = False, hop_limit: int | None = None
+    ) -> int:
+        """Hand one data packet to the radio's queue and return its packet id.
+
+        Waits while the radio's queue is full; never blocks the trio thread. Raises LocalError when the radio is gone.
+        """
