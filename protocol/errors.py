@@ -22,6 +22,8 @@ class RefuseCode(IntEnum):
     ENGINE_FAILED = 5
     LEAVING = 6
     BAD_REQUEST = 7
+    FORGOTTEN = 8
+    """The question of a repetition is no longer held: send it whole."""
 
     @classmethod
     def from_wire(cls, number: int) -> RefuseCode:

@@ -1,0 +1,75 @@
+"""Every size and count that bounds what a peer can make us hold or send: one place to judge them.
+
+Bytes are UTF-8 or wire bytes. Nothing else in the tree repeats these numbers.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ANSWER_BYTES_MAX",
+    "ASKS_HELD_MAX",
+    "ASKS_HELD_PER_PEER_MAX",
+    "BEACON_BYTES_MAX",
+    "BEACON_MODELS_MAX",
+    "CHECK_BYTES",
+    "DEADLINE_S_MAX",
+    "DEADLINE_S_MIN",
+    "DONE_TRANSFERS_MAX",
+    "FRAGMENTS_MAX",
+    "FRAGMENT_HEADER_BYTES",
+    "FRAGMENT_PAYLOAD_BYTES",
+    "FRAME_BYTES_MAX",
+    "GAPS_MAX",
+    "MESSAGE_BYTES_MAX",
+    "NAME_BYTES_MAX",
+    "OUTGOING_TRANSFERS_MAX",
+    "PARTIAL_TRANSFERS_MAX",
+    "PARTIAL_TRANSFERS_PER_PEER_MAX",
+    "PEERS_MAX",
+    "PIECES_MAX",
+    "QUESTION_BYTES_MAX",
+    "REASON_BYTES_MAX",
+    "SEAL_BYTES",
+    "TOKENS_MAX",
+    "TURNS_MAX",
+    "UINT32_MAX",
+]
+
+FRAME_BYTES_MAX = 200
+"""Longest frame on the air: fits every Meshtastic path, signed, relayed or simulated."""
+SEAL_BYTES = 13
+"""Reserved in every frame for sealing; a clear frame uses 5 of them for its type and check."""
+FRAGMENT_HEADER_BYTES = 3
+"""Transfer number, index, total."""
+CHECK_BYTES = 4
+"""CRC-32 of a clear frame, in the place of a sealed one's tag."""
+FRAGMENT_PAYLOAD_BYTES = FRAME_BYTES_MAX - SEAL_BYTES - FRAGMENT_HEADER_BYTES
+FRAGMENTS_MAX = 255
+MESSAGE_BYTES_MAX = FRAGMENT_PAYLOAD_BYTES * FRAGMENTS_MAX
+
+NAME_BYTES_MAX = 24
+REASON_BYTES_MAX = 80
+QUESTION_BYTES_MAX = 16_000
+"""All turns of a conversation together."""
+ANSWER_BYTES_MAX = 32_000
+"""One answer, all pieces together."""
+TURNS_MAX = 32
+PIECES_MAX = 1024
+TOKENS_MAX = 8192
+DEADLINE_S_MIN = 1
+DEADLINE_S_MAX = 3600
+UINT32_MAX = 0xFFFFFFFF
+
+BEACON_MODELS_MAX = 3
+BEACON_BYTES_MAX = 60
+"""A beacon's message on the air; names beyond it are left out."""
+PEERS_MAX = 256
+
+PARTIAL_TRANSFERS_MAX = 32
+PARTIAL_TRANSFERS_PER_PEER_MAX = 4
+DONE_TRANSFERS_MAX = 64
+OUTGOING_TRANSFERS_MAX = 64
+GAPS_MAX = 3
+"""Times that one silent transfer is asked about before it is given up."""
+ASKS_HELD_MAX = 64
+ASKS_HELD_PER_PEER_MAX = 8
