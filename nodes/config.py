@@ -1,0 +1,26 @@
+"""Where this device keeps what meshai owns: one folder, which `MESHAI_HOME` moves.
+
+Knows paths only: it creates nothing and reads no file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["data_dir", "models_dir"]
+
+
+def data_dir() -> Path:
+    """Return the folder of everything meshai keeps: `$MESHAI_HOME`, else the platform's place for a user's data."""
+    home = os.environ.get("MESHAI_HOME")
+    if home:
+        return Path(home).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("meshai", appauthor=False)
+
+
+def models_dir() -> Path:
+    """Return the folder that holds fetched models and the list of adopted ones."""
+    return data_dir() / "models"
