@@ -179,7 +179,7 @@ class Firmware:
                 self._tell_client(packet, RoutingError.NONE)
         else:
             queued = self._originate(packet)
-            self._status(packet, RoutingError.NONE if queued else RoutingError.QUEUE_FULL)
+            self._status(packet, RoutingError.NONE if queued else RoutingError.BAD_REQUEST)
         return packet.packet_id
 
     def sent(self, packet: Packet, airtime_s: float) -> None:

@@ -65,11 +65,35 @@ class Neighbourhood:
         task_status.started()
         await self.medium.run()
 
+    async def serve(
+        self,
+        host: str = "127.0.0.1",
+        ports: dict[str, int] | None = None,
+        *,
+        task_status: trio.TaskStatus[dict[str, RadioAddress]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve every radio over TCP until cancelled; `started` gives each name's address once all listen.
+
+        `ports` fixes a radio's port; the others get free ones. Raises LocalError when a port is taken.
+        """
+        from simulator.streamapi import serve_radio
+
+        async with trio.open_nursery() as nursery:
+            addresses: dict[str, RadioAddress] = {}
+            for name, radio in self.radios.items():
+                port: int = await nursery.start(serve_radio, radio, host, (ports or {}).get(name, 0))
+                addresses[name] = RadioAddress(host, port, radio.node_number)
+            task_status.started(addresses)
+
     def _introduce(self, radio: VirtualRadio) -> None:
         """Fill a radio's node database with everybody it can hear from, as after a day of NodeInfo exchange."""
         for name, hops in self.topology.hops(radio.name).items():
             if name != radio.name:
                 other = self.radios[name]
                 radio.known_nodes[other.node_number] = KnownNode(
-                    other.node_number, other.long_name, other.short_name, hops - 1
+                    other.node_number,
+                    other.long_name,
+                    other.short_name,
+                    hops_away=hops - 1,
+                    snr_db=Link().snr_db if hops == 1 else 0.0,
                 )

@@ -39,9 +39,8 @@ class RoutingError(IntEnum):
     NONE = 0
     MAX_RETRANSMIT = 5
     TOO_LARGE = 7
-    NO_RESPONSE = 8
-    QUEUE_FULL = 32
-    """Not a routing error: what the firmware's queue status says when its queue is full."""
+    BAD_REQUEST = 32
+    """In a queue status: the queue is full."""
     NOT_AUTHORIZED = 33
 
 

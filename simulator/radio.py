@@ -86,6 +86,7 @@ class VirtualRadio(Station, Host):
         self._rng = rng
         self._firmware = Firmware(self, medium.preset, rng, node_number, hop_limit)
         self._client: Client | None = None
+        self._listening = False
         self._kept: deque[tuple[Packet, float | None]] = deque(maxlen=_KEPT_FOR_CLIENT)
         self._snr_db: float | None = None
         self._changed = trio.Event()
@@ -120,16 +121,34 @@ class VirtualRadio(Station, Host):
             self._drop_client("the radio was switched off")
             self._wake()
 
-    async def changed(self) -> None:
-        """Wait until the radio is switched or a place in its queue comes free."""
-        await self._changed.wait()
+    def new_packet_id(self) -> int:
+        """Return a fresh packet id."""
+        return self._firmware.new_packet_id()
 
-    def attach(self, client: Client) -> None:
-        """Make `client` the radio's only one; the one before it goes. What was kept follows."""
+    async def until_switched(self, *, on: bool) -> None:
+        """Wait until the radio is on, or off."""
+        while self.is_on != on:
+            await self._changed.wait()
+
+    async def until_free(self) -> None:
+        """Wait until the queue has a free place or the radio is switched off."""
+        while self.is_on and not self.free_places:
+            await self._changed.wait()
+
+    def attach(self, client: Client, *, listening: bool = True) -> None:
+        """Make `client` the radio's only one; the one before it goes."""
         self._drop_client("another client took the radio")
         self._client = client
-        while self._kept:
-            client.heard(*self._kept.popleft())
+        self._listening = False
+        if listening:
+            self.listen(client)
+
+    def listen(self, client: Client) -> None:
+        """From now on `client` gets the packets that come, first those kept for it."""
+        if self._client is client:
+            self._listening = True
+            while self._kept:
+                client.heard(*self._kept.popleft())
 
     def detach(self, client: Client) -> None:
         """Let `client` go, if it is still the radio's."""
@@ -187,7 +206,7 @@ class VirtualRadio(Station, Host):
         self.medium.call_at(self.now_s, lambda: client.queued(status) if client is self._client and client else None)
 
     def _hand_over(self, packet: Packet, snr_db: float | None) -> None:
-        if self._client is not None:
+        if self._client is not None and self._listening:
             self._client.heard(packet, snr_db)
         elif self.is_on:
             self._kept.append((packet, snr_db))
@@ -258,8 +277,7 @@ class VirtualRadioPort(RadioPort):
     async def run(self, deliver: Callable[[RadioEvent], None]) -> None:
         """Hold the radio until cancelled; take it back a second after another client took it."""
         while True:
-            while not self._radio.is_on:
-                await self._radio.changed()
+            await self._radio.until_switched(on=True)
             attachment = _Attachment(deliver)
             deliver(RadioUp(self.info))
             self._radio.attach(attachment)
@@ -275,8 +293,7 @@ class VirtualRadioPort(RadioPort):
     ) -> int:
         """Hand one packet to the radio's queue and return its id; waits while the queue is full."""
         await trio.lowlevel.checkpoint()
-        while self._radio.is_on and not self._radio.free_places:
-            await self._radio.changed()
+        await self._radio.until_free()
         if not self._radio.is_on:
             raise LocalError("the radio is gone", "it was switched off", "switch it on again")
         packet = Packet(
