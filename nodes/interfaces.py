@@ -17,6 +17,7 @@ from protocol.messages import ModelOffer, Turn
 __all__ = [
     "BROADCAST",
     "Bearer",
+    "Cost",
     "Engine",
     "Finished",
     "Prompt",
@@ -28,7 +29,6 @@ __all__ = [
     "RadioPort",
     "RadioUp",
     "Received",
-    "Sent",
 ]
 
 BROADCAST = 0xFFFFFFFF
@@ -107,13 +107,29 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What one frame cost."""
+class Cost:
+    """What frames cost the mesh, all transmitters along the path together."""
 
-    packets: int
-    bytes_on_air: int
-    airtime_s: float
-    """Our own transmission alone, computed; relays are the mesh's."""
+    packets: int = 0
+    bytes_on_air: int = 0
+    airtime_s: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.packets + other.packets,
+            self.bytes_on_air + other.bytes_on_air,
+            self.airtime_s + other.airtime_s,
+        )
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(
+            self.packets - other.packets,
+            self.bytes_on_air - other.bytes_on_air,
+            self.airtime_s - other.airtime_s,
+        )
+
+    def __mul__(self, times: int) -> Cost:
+        return Cost(self.packets * times, self.bytes_on_air * times, self.airtime_s * times)
 
 
 class Bearer(ABC):
@@ -128,8 +144,21 @@ class Bearer(ABC):
     ) -> None:
         """Own the link until cancelled, handing each frame to `deliver`; `started()` once frames can be sent."""
 
+    @property
     @abstractmethod
-    async def send(self, frame: bytes, to: str | None, *, hops: int = 0) -> Sent:
+    def problem(self) -> str:
+        """Why nothing can be sent now, in plain words; empty when it can."""
+
+    @abstractmethod
+    def cost(self, frame_bytes: int) -> Cost:
+        """What one transmission of a frame takes of the shared medium, computed."""
+
+    @abstractmethod
+    def path_time_s(self, frame_bytes: int, hops: int) -> float:
+        """Typical seconds for a frame to cross `hops` transmissions."""
+
+    @abstractmethod
+    async def send(self, frame: bytes, to: str | None, *, hops: int = 0) -> None:
         """Send one frame to a peer, or to all with `to=None`; returns when the next one may be sent.
 
         `hops` is the known length of the path in transmissions, 0 when unknown: a bearer on a shared medium waits

@@ -15,6 +15,7 @@ DUTY_CYCLE = {"EU_868": 0.10, "EU_866": 0.025, "EU_433": 0.10, "UA_433": 0.10, "
 """Region -> the share of an hour that the law, and so the firmware, lets one radio send."""
 
 _HOUR_S = 3600.0
+_ROUNDING_S = 1e-9
 _START_S = 10.0
 """What the bucket holds at every start: enough for one answer, never an hour's."""
 
@@ -26,6 +27,7 @@ class AirtimeBudget:
         """Raises LocalError when `share` is not in 0 to 1."""
         if not 0 <= share <= 1:
             raise LocalError(f"the airtime share {share} is impossible", "it is a part of the hour", "use 0 to 1")
+        self.region = region
         self.share = min(share, DUTY_CYCLE.get(region, 1.0))
         self.hour_s = self.share * _HOUR_S
         """Seconds of air per hour."""
@@ -39,7 +41,7 @@ class AirtimeBudget:
     def wait_s(self, airtime_s: float, now: float) -> float:
         """Seconds until `airtime_s` may be sent: 0 for now, infinity for never."""
         lacking_s = airtime_s - self.left_s(now)
-        if lacking_s <= 0:
+        if lacking_s <= _ROUNDING_S:
             return 0.0
         if airtime_s > self.hour_s:
             return float("inf")

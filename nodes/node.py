@@ -1,0 +1,218 @@
+"""One node: its engine, its cache and its bearers, wired in one nursery.
+
+Asks for its owner (`Node.ask`) and answers for its peers. Decisions are made elsewhere (router, admission, budget,
+session); this file carries them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import trio
+
+from nodes.admission import Admission
+from nodes.cache import AnswerCache
+from nodes.inquiry import Answer, Inquiry, Progress, Wish
+from nodes.interfaces import Bearer, Engine
+from nodes.pump import Pump
+from nodes.serving import Serving
+from nodes.trace import Trace
+from protocol import limits
+from protocol.budget import DEFAULT_SHARE, AirtimeBudget
+from protocol.codec import encode
+from protocol.events import (
+    AnswerFinished,
+    AnswerRestarted,
+    AnswerText,
+    AskFailed,
+    AskPromised,
+    AskReceived,
+    AskStopped,
+    BeaconHeard,
+    Event,
+    WhoHeard,
+)
+from protocol.messages import Beacon, Who
+from protocol.peers import Peer, PeerTable
+from protocol.version import VERSION_MAX, VERSION_MIN
+
+__all__ = ["Node", "NodeSettings", "NodeStatus"]
+
+_BEACON_EVERY_S = 300.0
+_BEACON_VALID_S = 900
+_BEACON_REST = 40
+"""After a beacon or a Who, none of its kind for this many times its own airtime: 2.5 % of the air at most."""
+_REST_S_MIN = 2.0
+_BEACON_JITTER_S = 2.0
+"""Answers to a Who are spread over this time, so that they don't meet on the air."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What a node's owner decides."""
+
+    name: str
+    serves: frozenset[str] = frozenset()
+    """Addresses of the radios that are answered; nobody else is."""
+    airtime_share: float = DEFAULT_SHARE
+    """Own sends, as a share of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """How a node is doing."""
+
+    name: str
+    models: tuple[str, ...]
+    problems: tuple[str, ...]
+    """Why a bearer can't be used now, one line each."""
+    backlog_s: float
+    air_left_s: float | None
+    """Seconds of air that may be sent now; None without a shared medium."""
+    air_hour_s: float | None
+    cached: int
+
+
+class Node:
+    """A running node."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        *,
+        engine: Engine | None,
+        bearers: Sequence[Bearer],
+        cache: AnswerCache,
+        rng: Random,
+        trace: Trace,
+    ) -> None:
+        """`engine` is None on a node that only asks. The node runs and closes what it is given."""
+        self.settings = settings
+        self.trace = trace
+        self.peers = PeerTable()
+        self._engine = engine
+        self._cache = cache
+        self._rng = rng
+        self._admission = Admission(engine.slots if engine else 1)
+        self._pumps = [
+            Pump(bearer, self._new_budget(""), rng=rng, trace=trace, serves=self._serves, handle=self._take)
+            for bearer in bearers
+        ]
+        self._inquiry = Inquiry(
+            name=settings.name,
+            engine=engine,
+            admission=self._admission,
+            cache=cache,
+            peers=self.peers,
+            pumps=self._pumps,
+            look_around=self._look_around,
+            rng=rng,
+            trace=trace,
+        )
+        self._serving = Serving(engine=engine, admission=self._admission, serves=self._serves, rng=rng, trace=trace)
+        self._who_at: dict[str, float] = {}
+        self._beacon_wanted: dict[str, trio.Event] = {pump.bearer.name: trio.Event() for pump in self._pumps}
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled; `started()` when questions can be asked. Raises LocalError when it can't start."""
+        try:
+            async with trio.open_nursery() as nursery:
+                if self._engine is not None:
+                    await nursery.start(self._engine.run)
+                nursery.start_soon(self._serving.run)
+                for pump in self._pumps:
+                    await nursery.start(pump.run)
+                    if self._engine is not None:
+                        nursery.start_soon(self._announce, pump)
+                self.trace.note("node.ready", node=self.settings.name)
+                task_status.started()
+        finally:
+            self._cache.close()
+
+    async def ask(self, wish: Wish, show: Callable[[Progress], None] = lambda progress: None) -> Answer:
+        """Answer a question from the cache, this node's engine or a peer, calling `show` with what happens meanwhile.
+
+        Raises LocalError or RemoteError when there is no answer. Cancelling the task gives the question up.
+        """
+        return await self._inquiry.ask(wish, show)
+
+    def known_peers(self) -> tuple[Peer, ...]:
+        """The peers heard of late, fresh or not."""
+        return self.peers.all(trio.current_time())
+
+    def status(self) -> NodeStatus:
+        """How this node is doing now."""
+        now = trio.current_time()
+        return NodeStatus(
+            name=self.settings.name,
+            models=tuple(offer.name for offer in self._engine.models) if self._engine else (),
+            problems=tuple(pump.bearer.problem for pump in self._pumps if pump.bearer.problem),
+            backlog_s=self._admission.backlog_s(now),
+            air_left_s=min((pump.budget.left_s(now) for pump in self._pumps), default=None),
+            air_hour_s=min((pump.budget.hour_s for pump in self._pumps), default=None),
+            cached=len(self._cache),
+        )
+
+    def limit_air(self, region: str) -> None:
+        """The radio told its region: keep to that region's duty cycle too."""
+        for pump in self._pumps:
+            if pump.budget.region != region:
+                pump.budget = self._new_budget(region)
+
+    def _new_budget(self, region: str) -> AirtimeBudget:
+        return AirtimeBudget(trio.current_time(), share=self.settings.airtime_share, region=region)
+
+    def _serves(self, peer: str) -> bool:
+        return peer in self.settings.serves
+
+    def _take(self, pump: Pump, event: Event) -> None:
+        match event:
+            case BeaconHeard():
+                self._take_beacon(event)
+            case WhoHeard():
+                self.trace.note("who.heard", peer=event.peer)
+                self._beacon_wanted[pump.bearer.name].set()
+            case AskReceived():
+                self._serving.take(pump, event)
+            case AskStopped():
+                self._serving.stop(pump, event)
+            case AskPromised() | AnswerText() | AnswerRestarted() | AnswerFinished() | AskFailed():
+                self._inquiry.take(pump, event)
+
+    def _take_beacon(self, event: BeaconHeard) -> None:
+        understood = self.peers.heard(event.peer, event.beacon, event.hops, trio.current_time())
+        self.trace.note("beacon.heard", peer=event.peer, hops=event.hops, understood=understood)
+        self._inquiry.peer_heard()
+
+    def _look_around(self) -> None:
+        now = trio.current_time()
+        for pump in self._pumps:
+            name = pump.bearer.name
+            if name not in self._who_at or now - self._who_at[name] >= _rest_s(pump):
+                self._who_at[name] = now
+                pump.session.announce(Who())
+                pump.wake()
+
+    async def _announce(self, pump: Pump) -> None:
+        while True:
+            self._beacon_wanted[pump.bearer.name] = trio.Event()
+            pump.session.announce(self._beacon())
+            pump.wake()
+            await trio.sleep(_rest_s(pump))
+            with trio.move_on_after(_BEACON_EVERY_S):
+                await self._beacon_wanted[pump.bearer.name].wait()
+                await trio.sleep(self._rng.uniform(0, _BEACON_JITTER_S))
+
+    def _beacon(self) -> Beacon:
+        offers = self._engine.models[: limits.BEACON_MODELS_MAX] if self._engine else ()
+        backlog_s = round(self._admission.backlog_s(trio.current_time()))
+        beacon = Beacon(self.settings.name, offers, backlog_s, _BEACON_VALID_S, VERSION_MIN, VERSION_MAX)
+        while len(encode(beacon)) > limits.BEACON_BYTES_MAX and len(beacon.models) > 1:
+            beacon = replace(beacon, models=beacon.models[:-1])
+        return beacon
+
+
+def _rest_s(pump: Pump) -> float:
+    return max(_REST_S_MIN, _BEACON_REST * pump.bearer.cost(limits.BEACON_BYTES_MAX).airtime_s)

@@ -1,0 +1,135 @@
+"""Peers' questions: admitted, answered by the engine, or declined with the reason.
+
+Answers only the radios that the owner listed. One task per question; a cancelled or expired question stops its task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+from random import Random
+
+import trio
+
+from nodes.admission import Admission, BusyError
+from nodes.interfaces import Engine, Prompt
+from nodes.pump import Pump
+from nodes.trace import Trace
+from protocol import limits
+from protocol.errors import LocalError, RefuseCode
+from protocol.events import AskReceived, AskStopped
+from protocol.messages import AnswerDone, Ask, Busy, Refuse, Role, Turn
+
+__all__ = ["AIR_TOKENS", "Serving"]
+
+AIR_TOKENS = 120
+"""Answer length over the air when the asker names none: about three packets."""
+_AIR_TOKENS_MAX = 300
+_PROMISE_AFTER_S = 15.0
+"""A wait longer than this is told at once, so that the asker does not ask again meanwhile."""
+_REFUSE_STRANGERS_EVERY_S = 60.0
+"""Strangers are told once in this time that they are not answered: more would let anyone spend our air."""
+_BRIEF = Turn(Role.SYSTEM, "Answer in one to three short sentences.")
+"""Put before a conversation without instructions: every byte of the answer costs shared air."""
+
+
+class Serving:
+    """Answers peers' questions with this node's engine."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine | None,
+        admission: Admission,
+        serves: Callable[[str], bool],
+        rng: Random,
+        trace: Trace,
+    ) -> None:
+        """`serves` tells whether a peer is answered at all."""
+        self._engine = engine
+        self._admission = admission
+        self._serves = serves
+        self._rng = rng
+        self._trace = trace
+        self._nursery: trio.Nursery | None = None
+        self._scopes: dict[tuple[str, str, int], trio.CancelScope] = {}
+        self._stranger_told_at = float("-inf")
+
+    async def run(self) -> None:
+        """Hold the tasks of the questions under way, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await trio.sleep_forever()
+
+    def take(self, pump: Pump, event: AskReceived) -> None:
+        """Take a new question."""
+        no = self._refusal(event.peer, event.ask)
+        if no is None and self._nursery is not None:
+            self._nursery.start_soon(self._answer, pump, event.peer, event.ask)
+            return
+        self._trace.note("ask.refused", peer=event.peer, why=no.code.name if no else "starting")
+        if no is not None and (no.code is not RefuseCode.NOT_ALLOWED or self._may_tell_stranger()):
+            pump.session.decline(event.peer, no)
+            pump.wake()
+
+    def stop(self, pump: Pump, event: AskStopped) -> None:
+        """Stop working on a question."""
+        scope = self._scopes.get((pump.bearer.name, event.peer, event.ask_id))
+        if scope is not None:
+            self._trace.note("ask.stopped", peer=event.peer, expired=event.expired)
+            scope.cancel()
+
+    def _refusal(self, peer: str, ask: Ask) -> Refuse | None:
+        if not self._serves(peer):
+            return Refuse(ask.ask_id, RefuseCode.NOT_ALLOWED)
+        offers = self._engine.models if self._engine is not None else ()
+        if not any(ask.model in ("", offer.name) for offer in offers):
+            return Refuse(ask.ask_id, RefuseCode.NO_MODEL)
+        if ask.turns[-1].role is not Role.USER or not ask.turns[-1].text.strip():
+            return Refuse(ask.ask_id, RefuseCode.BAD_REQUEST)
+        return None
+
+    def _may_tell_stranger(self) -> bool:
+        now = trio.current_time()
+        if now - self._stranger_told_at < _REFUSE_STRANGERS_EVERY_S:
+            return False
+        self._stranger_told_at = now
+        return True
+
+    async def _answer(self, pump: Pump, peer: str, ask: Ask) -> None:
+        assert self._engine is not None
+        key = (pump.bearer.name, peer, ask.ask_id)
+        tokens = min(ask.max_tokens or AIR_TOKENS, _AIR_TOKENS_MAX)
+        turns = ask.turns if ask.turns[0].role is Role.SYSTEM else (_BRIEF, *ask.turns)
+        offer = next(offer for offer in self._engine.models if ask.model in ("", offer.name))
+        prompt = Prompt(turns, tokens, offer.name, seed=self._rng.getrandbits(31))
+        text: list[str] = []
+        with trio.CancelScope() as scope:
+            self._scopes[key] = scope
+            try:
+                self._promise(pump, peer, ask, tokens / offer.tokens_per_s)
+                async with self._admission.slot(tokens / offer.tokens_per_s):
+                    finished = await self._engine.answer(prompt, text.append)
+                done = AnswerDone(
+                    ask.ask_id, 0, "".join(text).strip(), finished.model, finished.answer_tokens, finished.truncated
+                )
+                pump.session.answer(peer, done)
+                self._trace.note("ask.answered", peer=peer, tokens=finished.answer_tokens)
+            except BusyError as busy:
+                pump.session.decline(peer, Busy(ask.ask_id, busy.retry_after_s, busy.backlog_s))
+            except LocalError as error:
+                self._trace.note("ask.failed", peer=peer, why=error.what)
+                reason = error.what.encode()[: limits.REASON_BYTES_MAX].decode(errors="ignore")
+                pump.session.decline(peer, Refuse(ask.ask_id, RefuseCode.ENGINE_FAILED, reason))
+            finally:
+                del self._scopes[key]
+                pump.wake()
+
+    def _promise(self, pump: Pump, peer: str, ask: Ask, work_s: float) -> None:
+        now = trio.current_time()
+        wait_s = self._admission.backlog_s(now) + work_s
+        if wait_s > _PROMISE_AFTER_S:
+            pump.session.accept(peer, ask.ask_id, min(ceil(wait_s), limits.DEADLINE_S_MAX), now)
+            pump.wake()
+        else:
+            pump.session.expect(peer, ask.ask_id, wait_s, now)
