@@ -7,7 +7,7 @@ Each question ends in one answer or one error.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 import trio
@@ -19,6 +19,7 @@ from nodes.pump import Pump
 from nodes.router import Candidate, choose, expected_s
 from nodes.serving import AIR_TOKENS
 from nodes.trace import Trace
+from nodes.wishes import Answer, Chosen, LookingAround, Progress, Promised, Restarted, Text, Wish
 from protocol import limits
 from protocol.answers import answer_key
 from protocol.errors import LocalError, MeshaiError, RefuseCode, RemoteError
@@ -30,12 +31,11 @@ from protocol.events import (
     AskPromised,
     Failure,
 )
-from protocol.messages import Role, Turn
+from protocol.messages import Role
 from protocol.peers import PeerTable
 
-__all__ = ["Answer", "Chosen", "Inquiry", "LookingAround", "Progress", "Promised", "Restarted", "Text", "Wish"]
+__all__ = ["Inquiry"]
 
-DEADLINE_S = 300
 HERE_TOKENS = 512
 """Answer length on this node when the asker names none."""
 AIR_QUESTION_BYTES_MAX = 1500
@@ -46,79 +46,6 @@ _LOOKS = 2
 _LOOK_SLACK_S = 6.0
 _HOPS_ASSUMED = 3
 _BYTES_PER_TOKEN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the owner wants to know."""
-
-    turns: tuple[Turn, ...]
-    """The conversation, the question last."""
-    model: str = ""
-    """Name of the wanted model; empty for any."""
-    max_tokens: int = 0
-    """Longest answer in tokens; 0 for what suits the way."""
-    deadline_s: int = DEADLINE_S
-    fresh: bool = False
-    """Ask afresh even when the answer is in the cache."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer and where it came from."""
-
-    text: str
-    model: str
-    answered_by: str
-    source: str
-    """`model` or `cache`."""
-    here: bool
-    """Whether this node answered by itself, its cache included."""
-    hops: int
-    """Transmissions along the path to who answered first; 0 for this node."""
-    tokens: int
-    truncated: bool
-    seconds: float
-    cost: Cost
-    """Estimated from the frames seen here and the length of the path."""
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """The next characters of the answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Restarted:
-    """The answer starts anew; what was shown is void."""
-
-
-@dataclass(frozen=True, slots=True)
-class LookingAround:
-    """Nobody is known yet: asking who is there."""
-
-    seconds: float
-    """How long this may take at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The question goes to this candidate."""
-
-    candidate: Candidate
-    expected_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Promised:
-    """The peer took the question."""
-
-    wait_s: int
-
-
-Progress = Text | Restarted | LookingAround | Chosen | Promised
 
 
 class _NotThisOneError(Exception):

@@ -14,11 +14,12 @@ import trio
 
 from nodes.admission import Admission
 from nodes.cache import AnswerCache
-from nodes.inquiry import Answer, Inquiry, Progress, Wish
+from nodes.inquiry import Inquiry
 from nodes.interfaces import Bearer, Engine
 from nodes.pump import Pump
 from nodes.serving import Serving
 from nodes.trace import Trace
+from nodes.wishes import Answer, Progress, Wish
 from protocol import limits
 from protocol.budget import DEFAULT_SHARE, AirtimeBudget
 from protocol.codec import encode
