@@ -1,0 +1,115 @@
+"""The virtual radio as a node's RadioPort, without threads and in virtual time."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from nodes.interfaces import RadioAck, RadioDown, RadioPacket, RadioUp
+from protocol.airtime import PRESETS
+from protocol.errors import LocalError
+from simulator.neighbourhood import Neighbourhood
+from simulator.radio import VirtualRadioPort
+from simulator.topology import line
+
+
+@asynccontextmanager
+async def ports(length, seed=1):
+    """A line of radios with a port on each: (neighbourhood, ports by name, events by name)."""
+    neighbourhood = Neighbourhood(line(length), PRESETS["SHORT_FAST"], seed=seed)
+    by_name = {name: VirtualRadioPort(radio) for name, radio in neighbourhood.radios.items()}
+    events = {name: [] for name in by_name}
+    async with trio.open_nursery() as nursery:
+        await nursery.start(neighbourhood.run)
+        for name, port in by_name.items():
+            nursery.start_soon(port.run, events[name].append)
+        await trio.sleep(1)
+        yield neighbourhood, by_name, events
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_radio_introduces_itself_first(autojump_clock):
+    async with ports(1) as (neighbourhood, _, events):
+        (event,) = events["A"]
+        assert isinstance(event, RadioUp)
+        assert event.info.node_number == neighbourhood.radios["A"].node_number
+        assert (event.info.preset, event.info.region, event.info.hop_limit) == ("SHORT_FAST", "US", 3)
+        assert event.info.long_name == "Virtual A"
+
+
+async def test_a_packet_arrives_with_its_path_and_is_acknowledged(autojump_clock):
+    async with ports(3) as (neighbourhood, port, events):
+        a, c = (neighbourhood.radios[name].node_number for name in "AC")
+        packet_id = await port["A"].transmit(b"question", to=c, port=256, want_ack=True)
+        await trio.sleep(30)
+        assert events["C"][1:] == [RadioPacket(a, c, 256, b"question", packet_id, 3, 2, 6.0)]
+        assert events["C"][1].hops == 2
+        assert events["A"][1:] == [RadioAck(packet_id, a, 0), RadioAck(packet_id, c, 0)]
+
+
+async def test_events_of_a_packet_come_after_its_id_is_known(autojump_clock):
+    async with ports(2) as (_, port, events):
+        packet_id = await port["A"].transmit(bytes(240), to=7, port=256)
+        assert len(events["A"]) == 1
+        await trio.sleep(1)
+        assert {event.error for event in events["A"][1:]} == {7}
+        assert {event.packet_id for event in events["A"][1:]} == {packet_id}
+
+
+async def test_a_full_queue_makes_transmit_wait_and_loses_nothing(autojump_clock):
+    async with ports(2) as (_, port, events):
+        sent = [await port["A"].transmit(bytes([n]), to=0xFFFFFFFF, port=256, hop_limit=1) for n in range(40)]
+        assert trio.current_time() > 1.5
+        await trio.sleep(120)
+        arrived = [event.packet_id for event in events["B"] if isinstance(event, RadioPacket)]
+        assert set(arrived) <= set(sent)
+        assert len(arrived) >= 36
+        assert not any(isinstance(event, RadioAck) and event.error for event in events["A"])
+
+
+async def test_people_waiting_for_a_place_are_told_when_the_radio_goes(autojump_clock):
+    async with ports(2) as (neighbourhood, port, _):
+
+        async def switch_off_soon():
+            await trio.sleep(0.1)
+            neighbourhood.radios["A"].switch_off()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(16):
+                await port["A"].transmit(bytes(200), to=0xFFFFFFFF, port=256)
+            nursery.start_soon(switch_off_soon)
+            await port["A"].transmit(bytes(200), to=0xFFFFFFFF, port=256)
+            with pytest.raises(LocalError, match="the radio is gone"):
+                await port["A"].transmit(bytes(200), to=0xFFFFFFFF, port=256)
+
+
+async def test_a_radio_that_is_switched_off_and_on_is_down_and_up(autojump_clock):
+    async with ports(2) as (neighbourhood, port, events):
+        neighbourhood.radios["A"].switch_off()
+        await trio.sleep(5)
+        assert events["A"][1:] == [RadioDown("the radio was switched off")]
+        with pytest.raises(LocalError, match="the radio is gone"):
+            await port["A"].transmit(b"?", to=0xFFFFFFFF, port=256)
+        neighbourhood.radios["A"].switch_on()
+        await trio.sleep(5)
+        assert isinstance(events["A"][-1], RadioUp)
+        await port["A"].transmit(b"back", to=0xFFFFFFFF, port=256)
+        await trio.sleep(5)
+        assert events["B"][-1].payload == b"back"
+
+
+async def test_a_port_whose_radio_was_taken_takes_it_back(autojump_clock):
+    async with ports(1) as (neighbourhood, _, events):
+        other_events = []
+        with trio.move_on_after(0.5):
+            await VirtualRadioPort(neighbourhood.radios["A"]).run(other_events.append)
+        await trio.sleep(5)
+        assert events["A"][1] == RadioDown("another client took the radio")
+        assert isinstance(events["A"][2], RadioUp)
+
+
+async def test_an_unknown_radio_is_named(autojump_clock):
+    async with ports(2) as (neighbourhood, *_):
+        assert neighbourhood.radio("B") is neighbourhood.radios["B"]
+        with pytest.raises(LocalError, match="use one of A, B"):
+            neighbourhood.radio("Z")
