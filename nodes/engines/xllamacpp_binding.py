@@ -1,0 +1,134 @@
+"""The binding to llama.cpp through xllamacpp: the only file that knows it. Runs inside the worker process alone.
+
+xllamacpp wraps llama.cpp's server, which batches several askers. Its HTTP listener can't be switched off: it is bound
+to a socket in a private folder, and the socket's name is removed at once, so that nobody can ever connect.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nodes.engines.binding import Generated, Generation, LoadedModel, LoadSettings
+from protocol.errors import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["load", "read_chunk"]
+
+_LOG_ERRORS = 1
+_MIN_MEASURED_TOKENS = 4
+
+
+def load(settings: LoadSettings) -> LoadedModel:
+    """Load the model. Holds the interpreter lock until it is done. Raises LocalError."""
+    import xllamacpp
+
+    socket = Path("unused.sock")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(settings.path)
+    params.n_parallel = settings.slots
+    params.n_ctx = settings.context_tokens * settings.slots
+    params.n_batch = params.n_ubatch = settings.batch_tokens
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads
+    params.verbosity = _LOG_ERRORS
+    # What follows saves memory: the worker warms up by itself, and a prompt's state lives in its slot alone.
+    params.warmup = False
+    params.cache_ram_mib = 0
+    params.n_ctx_checkpoints = 0
+    params.hostnames = [str(socket)]
+    params.n_threads_http = 1
+    params.ui = params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False
+    try:
+        server = xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise LocalError(
+            f"The model {settings.path.name} can't be loaded",
+            "llama.cpp refused it, because it is damaged, too large, or of a kind this version does not know",
+            "Fetch the file again, or choose another model",
+        ) from error
+    socket.unlink()
+    return _XllamacppModel(server)
+
+
+class _XllamacppModel(LoadedModel):
+    def __init__(self, server: Any) -> None:
+        self._server = server
+
+    def generate(self, generation: Generation, on_text: Callable[[str], None], step: Callable[[], bool]) -> Generated:
+        end: Generated | LocalError | None = None
+        stopped = False
+
+        def on_chunk(raw: bytes) -> bool:
+            nonlocal end, stopped
+            read = read_chunk(raw)
+            if not isinstance(read, str):
+                end = read
+            elif read:
+                on_text(read)
+            stopped = step()
+            return stopped
+
+        body: dict[str, Any] = {
+            "stream": True,
+            "return_progress": True,
+            "max_tokens": generation.max_tokens,
+            "temperature": generation.temperature,
+        }
+        if generation.seed is not None:
+            body["seed"] = generation.seed
+        if generation.stop:
+            body["stop"] = generation.stop
+        if generation.turns:
+            body["messages"] = [{"role": role, "content": text} for role, text in generation.turns]
+            handle = self._server.handle_chat_completions
+        else:
+            body["prompt"] = generation.text
+            handle = self._server.handle_completions
+        try:
+            handle(json.dumps(body).encode(), on_chunk)
+        except RuntimeError as error:
+            raise LocalError("The model could not work on the question", str(error)) from error
+        if isinstance(end, LocalError):
+            raise end
+        if end is None and not stopped:
+            raise LocalError("The model's answer broke off", "llama.cpp sent something this meshai can't read")
+        return end or Generated()
+
+    def close(self) -> None:
+        del self._server
+
+
+def read_chunk(raw: bytes) -> str | Generated | LocalError:
+    """Read one chunk of llama.cpp's stream: a piece of the answer (perhaps empty), its end, or why it failed.
+
+    Thinking comes as `reasoning_content` and is left out.
+    """
+    chunk = json.loads(raw)
+    if "error" in chunk:
+        return _failure(chunk["error"])
+    choice = chunk["choices"][0]
+    if choice["finish_reason"] is None:
+        return choice["delta"].get("content") or "" if "delta" in choice else choice["text"]
+    timings = chunk.get("timings", {})
+    prompt_tokens, answer_tokens = timings.get("prompt_n", 0), timings.get("predicted_n", 0)
+    return Generated(
+        prompt_tokens=timings.get("cache_n", 0) + prompt_tokens,
+        answer_tokens=answer_tokens,
+        truncated=choice["finish_reason"] == "length",
+        prompt_tokens_per_s=timings["prompt_per_second"] if prompt_tokens >= _MIN_MEASURED_TOKENS else 0.0,
+        tokens_per_s=timings["predicted_per_second"] if answer_tokens >= _MIN_MEASURED_TOKENS else 0.0,
+    )
+
+
+def _failure(error: dict[str, Any]) -> LocalError:
+    if error.get("type") == "exceed_context_size_error":
+        return LocalError(
+            "The question is too long for this model",
+            f"it takes {error.get('n_prompt_tokens', '?')} tokens and the model holds {error.get('n_ctx', '?')}, "
+            "answer included",
+            "Ask a shorter question, or use a model with a longer context",
+        )
+    return LocalError("The model could not work on the question", str(error.get("message", "it gave no reason")))
