@@ -9,7 +9,6 @@ import errno
 import fcntl
 import os
 import shutil
-import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -122,23 +121,20 @@ def move_durably(source: Path, target: Path) -> None:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Replace the file at `path` by `data` at once: a reader, or a power cut, sees the old bytes or the new."""
+    """Replace the file at `path` by `data` at once: a reader, or a power cut, sees the old bytes or the new.
+
+    The caller keeps other writers out.
+    """
+    new = path.with_name(f"{path.name}.new")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".new")
-    except OSError as error:
-        raise disk_error(path, error) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with new.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        new.replace(path)
         _sync_folder(path.parent)
-    except BaseException as error:
-        os.unlink(name)
-        if isinstance(error, OSError):
-            raise disk_error(path, error) from error
-        raise
+    except OSError as error:
+        raise disk_error(path, error) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "default_model",
     "described",
     "find_model",
+    "free_name",
     "installed",
     "remember",
     "remove",
@@ -172,7 +173,7 @@ async def adopt(path: Path, *, name: str = "", folder: Path | None = None) -> Ad
             if same:
                 model = replace(same.as_found(), name=name or same.name, description=model.description)
             else:
-                model = replace(model, name=_free_name(model.name, taken))
+                model = replace(model, name=free_name(model.name, taken))
             known = [*others, model]
             kept.append(model)
         return known
@@ -236,6 +237,15 @@ def short_name(path: Path) -> str:
     return name or "model"
 
 
+def free_name(name: str, taken: set[str]) -> str:
+    """Return `name`, numbered when it is among `taken`."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name[: NAME_BYTES_MAX - 1 - len(str(number))]}-{number}"
+    return free
+
+
 _NAME_RULE = f"it must be of 1 to {NAME_BYTES_MAX} letters a to z, digits, dots, dashes and underscores"
 
 
@@ -253,15 +263,7 @@ def _files_at(path: Path) -> list[Path]:
 
 def _of_file(path: Path, taken: set[str]) -> Model:
     stat = path.stat()
-    return Model(_free_name(short_name(path), taken), path, "here", "", stat.st_size, stat.st_mtime_ns, adopted=True)
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name[: NAME_BYTES_MAX - 1 - len(str(number))]}-{number}"
-    return free
+    return Model(free_name(short_name(path), taken), path, "here", "", stat.st_size, stat.st_mtime_ns, adopted=True)
 
 
 def _needed_bytes(model: Model) -> int:

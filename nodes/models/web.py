@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from protocol.errors import LocalError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     import httpx
 
@@ -20,7 +20,6 @@ __all__ = ["Interrupted", "Reply", "check_url", "new_client", "plain", "request"
 
 _REDIRECTS_MAX = 5
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_BRING_IT = "or bring the file on a stick and run `meshai models add FILE`"
 
 
 class Interrupted(Exception):
@@ -37,7 +36,7 @@ class Reply:
         """Headers of the server that was asked, which may have sent us on to another."""
         self._response = response
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives. Raises Interrupted when it breaks off."""
         import httpx
 
@@ -121,7 +120,10 @@ async def request(client: httpx.AsyncClient, url: str, headers: Mapping[str, str
             first_headers = first_headers or response.headers
             if not response.has_redirect_location:
                 break
-            target = response.url.join(response.headers["Location"])
+            try:
+                target = response.url.join(response.headers["Location"])
+            except httpx.InvalidURL as error:
+                raise LocalError(f"{plain(url)} sends us to no address", str(error)) from error
             await stack.aclose()
         else:
             raise LocalError(f"{plain(url)} sends us in circles", f"after {_REDIRECTS_MAX} redirects we gave up")
@@ -138,7 +140,7 @@ def _check_status(status: int, url: str) -> None:
         raise LocalError(
             f"{url} is not for everybody",
             f"the server answered {status}",
-            f"Log in there with a browser, accept its conditions, download the file, {_BRING_IT[3:]}",
+            "Log in there with a browser, accept its conditions, download the file and run `meshai models add FILE`",
         )
     why = "the server has no such file" if status in (404, 410) else "the server won't give it"
     raise LocalError(f"{url} can't be fetched", f"{why} (it answered {status})", "Check the address")
