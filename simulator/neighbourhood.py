@@ -6,6 +6,7 @@ what they say there is the business of `simulator.streamapi`.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
 
@@ -76,14 +77,22 @@ class Neighbourhood:
 
         `ports` fixes a radio's port; the others get free ones. Raises LocalError when a port is taken.
         """
-        from simulator.streamapi import serve_radio
+        from simulator.streamapi import listen, serve_radio
 
-        async with trio.open_nursery() as nursery:
-            addresses: dict[str, RadioAddress] = {}
-            for name, radio in self.radios.items():
-                port: int = await nursery.start(serve_radio, radio, host, (ports or {}).get(name, 0))
-                addresses[name] = RadioAddress(host, port, radio.node_number)
-            task_status.started(addresses)
+        async with AsyncExitStack() as stack:
+            listeners = {
+                name: await stack.enter_async_context(await listen(host, (ports or {}).get(name, 0)))
+                for name in self.radios
+            }
+            async with trio.open_nursery() as nursery:
+                for name, radio in self.radios.items():
+                    nursery.start_soon(serve_radio, radio, listeners[name])
+                task_status.started(
+                    {
+                        name: RadioAddress(host, listeners[name].socket.getsockname()[1], radio.node_number)
+                        for name, radio in self.radios.items()
+                    }
+                )
 
     def _introduce(self, radio: VirtualRadio) -> None:
         """Fill a radio's node database with everybody it can hear from, as after a day of NodeInfo exchange."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -23,7 +24,7 @@ from simulator.radio import Client
 if TYPE_CHECKING:
     from simulator.radio import VirtualRadio
 
-__all__ = ["FRAME_BYTES_MAX", "FrameDecoder", "frame", "serve_radio"]
+__all__ = ["FRAME_BYTES_MAX", "FrameDecoder", "frame", "listen", "serve_radio"]
 
 FRAME_BYTES_MAX = 512
 """No frame of the stream protocol holds more."""
@@ -69,40 +70,33 @@ class FrameDecoder:
                 del self._buffer[: _HEAD_BYTES + length]
 
 
-async def serve_radio(
-    radio: VirtualRadio,
-    host: str,
-    port: int,
-    *,
-    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Serve `radio` on TCP until cancelled; `started(port)` once it listens. Port 0 picks a free one.
-
-    While the radio is switched off nobody listens; switched on again, it is back on the same port. Raises LocalError
-    when the port is taken.
-    """
-    while True:
-        await radio.until_switched(on=True)
-        listeners = await _listen(host, port)
-        if not port:
-            port = listeners[0].socket.getsockname()[1]
-        task_status.started(port)
-        task_status = trio.TASK_STATUS_IGNORED
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, lambda stream: _serve_client(radio, stream), listeners)
-            await radio.until_switched(on=False)
-            nursery.cancel_scope.cancel()
-
-
-async def _listen(host: str, port: int) -> list[trio.SocketListener]:
+async def listen(host: str, port: int) -> trio.SocketListener:
+    """Listen for a radio's clients on an IP address; port 0 picks a free one. Raises LocalError when it is taken."""
     try:
-        return await trio.open_tcp_listeners(port, host=host)
+        (listener,) = await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise LocalError(
                 f"port {port} on {host} is in use", "another program listens there", "choose another port, or 0 for any"
             ) from error
-        raise LocalError(f"a virtual radio can't listen on {host}:{port}", str(error)) from error
+        raise LocalError(f"a virtual radio can't listen on {host} port {port}", str(error)) from error
+    return listener
+
+
+async def serve_radio(radio: VirtualRadio, listener: trio.SocketListener) -> None:
+    """Serve `radio` to the clients of `listener` until cancelled.
+
+    While the radio is switched off nobody listens; switched on again, it is back on the same port. Raises LocalError
+    when another program took the port meanwhile.
+    """
+    host, port = listener.socket.getsockname()[:2]
+    while True:
+        async with listener, trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, partial(_serve_client, radio), [listener])
+            await radio.until_switched(on=False)
+            nursery.cancel_scope.cancel()
+        await radio.until_switched(on=True)
+        listener = await listen(host, port)
 
 
 async def _serve_client(radio: VirtualRadio, stream: trio.SocketStream) -> None:

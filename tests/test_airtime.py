@@ -86,7 +86,7 @@ def test_no_lora_packet_is_longer_than_255_bytes(phy_bytes):
 
 def test_a_preset_is_found_in_any_case_and_an_unknown_one_is_explained():
     assert preset_named("long_fast") is PRESETS["LONG_FAST"]
-    with pytest.raises(LocalError, match="use one of SHORT_TURBO"):
+    with pytest.raises(LocalError, match="Use one of SHORT_TURBO"):
         preset_named("WARP")
 
 
