@@ -36,9 +36,10 @@ class Trace:
         """The newest facts, oldest first."""
         return tuple(self._facts)
 
-    def listen(self, listener: Callable[[Fact], None]) -> None:
-        """Call `listener` with every fact from now on."""
+    def listen(self, listener: Callable[[Fact], None]) -> Callable[[], None]:
+        """Call `listener` with every fact from now on; returns what ends that."""
         self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     def note(self, name: str, **fields: str | int | float | bool | None) -> None:
         """Note a fact."""

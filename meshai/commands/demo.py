@@ -1,0 +1,185 @@
+"""`meshai demo`: shows a question crossing the air to a real model, its answer, and its cost."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+import click
+import trio
+
+from meshai.commands.options import json_option
+from meshai.demo import ASKER, HOUSE, RADIOS, RELAY, Flight, Neighbourhood, airtime_at, cost_of, neighbourhood
+from meshai.run import run, tell, tell_json
+from meshai.words import clean, cost_line
+from nodes.interfaces import BROADCAST
+from nodes.wishes import Chosen, LookingAround, Progress, Promised, Text
+from protocol.airtime import DEFAULT_PRESET, PRESETS, Preset, preset_named
+from protocol.errors import LocalError
+
+__all__ = ["command"]
+
+_QUESTION = "Why is the sky blue?"
+_MODEL = "smollm2-135m"
+_HEAR_S = 20.0
+"""How long the demonstration waits for a beacon before it asks anyway."""
+
+
+@click.command("demo")
+@click.option("--question", default=_QUESTION, show_default=True, help="What to ask.")
+@click.option("--preset", default="SHORT_FAST", show_default=True, help=f"One of {', '.join(PRESETS)}.")
+@click.option("--model", default=_MODEL, show_default=True, help="The model of the answering node.")
+@click.option("--without-relay", is_flag=True, help=f"Switch radio {RELAY} off: nobody is in reach.")
+@json_option
+def command(question: str, preset: str, model: str, without_relay: bool, as_json: bool) -> None:
+    """Watch a question cross three virtual radios to a real model.
+
+    A node without a model asks, a node two hops away answers, every packet is shown. Nothing real is transmitted.
+    """
+    run(partial(_demo, question, preset_named(preset), model, without_relay, as_json), as_json=as_json)
+
+
+async def _demo(question: str, preset: Preset, model: str, without_relay: bool, as_json: bool) -> None:
+    show = _Show(as_json)
+    async with neighbourhood(preset, model, without_relay=without_relay, tell=show.step, hear=show.flight) as here:
+        show.numbers = here.numbers
+        ports = ", ".join(f"{name} 127.0.0.1:{port}" for name, port in here.ports.items())
+        show.step(
+            f"any Meshtastic program can watch radio B meanwhile: meshtastic --host 127.0.0.1:{here.ports[RELAY]} --info"
+        )
+        show.step(f"radios: {ports}")
+        if not without_relay:
+            await _hear_house(here, show)
+        result = await _ask_twice(here, question, preset, show)
+        if as_json:
+            tell_json(result)
+        elif sys.stdin.isatty():
+            await _ask_person(here, show)
+
+
+async def _hear_house(here: Neighbourhood, show: _Show) -> None:
+    with trio.move_on_after(_HEAR_S):
+        while True:
+            for peer in await here.mesh.peers():
+                models = ", ".join(f"{m['name']} at {m['tokens_per_s']} tokens/s" for m in peer["models"])
+                show.step(f"{ASKER} hears {clean(peer['name'], lines=False)}, {peer['hops']} hops away: {models}")
+                return
+            await trio.sleep(0.2)
+
+
+async def _ask_twice(here: Neighbourhood, question: str, preset: Preset, show: _Show) -> dict[str, Any]:
+    show.question(f"{ASKER} asks: {question}")
+    answer, flights = await here.ask(question, show.progress)
+    cost = cost_of(flights)
+    show.end_answer()
+    show.step(
+        f"answered by {clean(answer.answered_by, lines=False)} with {answer.model}, {answer.hops} hops, "
+        f"{answer.seconds:.1f} s; {cost_line(cost, estimated=False)}, counted on the air, relay included"
+    )
+    if preset != DEFAULT_PRESET:
+        show.step(
+            f"{DEFAULT_PRESET.name}, where radios reach farthest, would take {airtime_at(flights, DEFAULT_PRESET):.1f} s "
+            "of air for the same packets"
+        )
+    show.question(f"{ASKER} asks the same again")
+    again, flights_again = await here.ask(question, show.progress)
+    show.end_answer()
+    show.step(
+        f"answered from {'its cache' if again.source == 'cache' else again.answered_by} in {again.seconds * 1000:.0f} ms; "
+        f"{cost_line(cost_of(flights_again), estimated=False)}"
+    )
+    return {
+        "question": question,
+        "answer": answer.text,
+        "model": answer.model,
+        "answered_by": answer.answered_by,
+        "hops": answer.hops,
+        "preset": preset.name,
+        "truncated": answer.truncated,
+        "first": {
+            "source": answer.source,
+            "packets": cost.packets,
+            "bytes_on_air": cost.bytes_on_air,
+            "airtime_s": round(cost.airtime_s, 3),
+            "airtime_s_long_fast": round(airtime_at(flights, DEFAULT_PRESET), 3),
+            "seconds": round(answer.seconds, 2),
+        },
+        "second": {"source": again.source, "packets": len(flights_again), "seconds": round(again.seconds, 4)},
+    }
+
+
+async def _ask_person(here: Neighbourhood, show: _Show) -> None:
+    tell("\nUnplug the internet, type a question, press Enter (an empty line ends):")
+
+    def read() -> str:
+        try:
+            return input("> ")
+        except EOFError:
+            return ""
+
+    while question := (await trio.to_thread.run_sync(read, abandon_on_cancel=True)).strip():
+        try:
+            answer, flights = await here.ask(question, show.progress)
+        except LocalError as error:
+            tell(f"meshai: {error}")
+            continue
+        show.end_answer()
+        show.step(f"{answer.seconds:.1f} s; {cost_line(cost_of(flights), estimated=False)}")
+
+
+class _Show:
+    """Tells the demonstration to a person as it happens; silent with `--json`."""
+
+    def __init__(self, silent: bool) -> None:
+        self._silent = silent
+        self._grey = "\x1b[2m{}\x1b[0m" if sys.stdout.isatty() else "{}"
+        self._bold = "\x1b[1m{}\x1b[0m" if sys.stdout.isatty() else "{}"
+        self._in_answer = False
+        self.numbers: dict[str, int] = {}
+
+    def step(self, text: str) -> None:
+        """What happened."""
+        self._line(f"  {text}")
+
+    def question(self, text: str) -> None:
+        """What is asked."""
+        self._line("\n" + self._bold.format(clean(text)))
+
+    def flight(self, flight: Flight) -> None:
+        """A packet flew."""
+        names = {number: name for name, number in self.numbers.items()}
+        nodes = {RADIOS[0]: ASKER, RADIOS[-1]: HOUSE}
+        sender = nodes.get(names.get(flight.sender, ""), "?")
+        to = "all" if flight.to == BROADCAST else nodes.get(names.get(flight.to, ""), "?")
+        way = f"{sender} → {to}" if self.numbers else "beacon"
+        does = "relays" if flight.relayed else "sends"
+        heard = " ".join(flight.heard_by) or "nobody"
+        text = f"    ))) {flight.radio} {does:6} {way:15} {flight.phy_bytes:4} bytes {flight.airtime_s:5.2f} s  heard by {heard}"
+        self._line(self._grey.format(text))
+
+    def progress(self, progress: Progress) -> None:
+        """The answer, as it comes."""
+        match progress:
+            case Text(text=text) if not self._silent:
+                tell(clean(text) if self._in_answer else f"\n  {clean(text).lstrip()}", end="")
+                self._in_answer = True
+            case LookingAround(seconds=seconds):
+                self.step(f"listening for nodes that answer, up to {seconds:.0f} s …")
+            case Chosen(candidate=candidate, expected_s=expected_s):
+                name = clean(candidate.name, lines=False)
+                self.step(f"the router chooses {name} ({candidate.model}), about {expected_s:.0f} s")
+            case Promised(wait_s=wait_s):
+                self.step(f"accepted, ready in {wait_s} s")
+
+    def end_answer(self) -> None:
+        """The answer is whole."""
+        self._line("")
+
+    def _line(self, text: str) -> None:
+        if self._silent:
+            return
+        if self._in_answer:
+            tell("")
+            self._in_answer = False
+        tell(text)

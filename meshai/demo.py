@@ -1,0 +1,159 @@
+"""The demonstration: three virtual radios in a line, a node without a model at one end, one with a model at the other.
+
+Each runs in a process of its own, as in life. What a question costs is counted by the air itself: every transmission
+of its packets, the relay's included.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from meshai.api import Mesh
+from meshai.children import Child, child
+from nodes.interfaces import Cost
+from nodes.wishes import Answer, Progress
+from protocol.airtime import Preset, time_on_air_s
+
+__all__ = ["ASKER", "HOUSE", "RADIOS", "RELAY", "Air", "Neighbourhood", "neighbourhood"]
+
+RADIOS = ("A", "B", "C")
+RELAY = "B"
+ASKER, HOUSE = "cabin", "house"
+_QUIET_S = 1.5
+"""After the answer, relays may still repeat its last packet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One transmission, as the air told it."""
+
+    radio: str
+    sender: int
+    to: int
+    phy_bytes: int
+    airtime_s: float
+    relayed: bool
+    heard_by: tuple[str, ...]
+
+
+class Air:
+    """Everything that was transmitted so far."""
+
+    def __init__(self, hear: Callable[[Flight], None]) -> None:
+        self._hear = hear
+        self.flights: list[Flight] = []
+
+    def take(self, form: dict[str, Any]) -> None:
+        """Take a line of `meshai sim radios --json`."""
+        sent = form.get("transmission")
+        if sent is not None and sent["ended"]:
+            flight = Flight(
+                sent["radio"],
+                sent["sender"],
+                sent["to"],
+                sent["phy_bytes"],
+                sent["airtime_s"],
+                sent["relayed"],
+                tuple(sent["heard_by"]),
+            )
+            self.flights.append(flight)
+            self._hear(flight)
+
+    def between(self, one: int, other: int, *, since: int) -> list[Flight]:
+        """The transmissions of packets between two nodes, from flight number `since` on."""
+        return [flight for flight in self.flights[since:] if {flight.sender, flight.to} == {one, other}]
+
+
+def cost_of(flights: list[Flight]) -> Cost:
+    """What `flights` took of the air, counted."""
+    return Cost(len(flights), sum(f.phy_bytes for f in flights), sum(f.airtime_s for f in flights))
+
+
+def airtime_at(flights: list[Flight], preset: Preset) -> float:
+    """Seconds of air that the same packets would take at another preset."""
+    return sum(time_on_air_s(preset, flight.phy_bytes) for flight in flights)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """The running demonstration."""
+
+    mesh: Mesh
+    """Asks through the node `cabin`."""
+    air: Air
+    numbers: dict[str, int]
+    """Radio -> node number."""
+    ports: dict[str, int]
+    """Radio -> TCP port on 127.0.0.1, where any Meshtastic program can connect to a radio without a node."""
+
+    async def ask(self, question: str, on_progress: Callable[[Progress], None]) -> tuple[Answer, list[Flight]]:
+        """Ask; returns the answer and the transmissions that it took."""
+        since = len(self.air.flights)
+        async with self.mesh.ask(question, on_progress=on_progress) as answer:
+            async for _ in answer:
+                pass
+        if answer.result.source == "model":
+            await trio.sleep(_QUIET_S)
+        return answer.result, self.air.between(self.numbers[RADIOS[0]], self.numbers[RADIOS[-1]], since=since)
+
+
+@asynccontextmanager
+async def neighbourhood(
+    preset: Preset,
+    model: str,
+    *,
+    without_relay: bool,
+    tell: Callable[[str], None],
+    hear: Callable[[Flight], None],
+) -> AsyncIterator[Neighbourhood]:
+    """Start the radios and both nodes, and end them with the block; raises LocalError when one can't start."""
+    with tempfile.TemporaryDirectory(prefix="meshai-demo-") as name:
+        folder = Path(name)
+        air = Air(hear)
+        off = ("--off", RELAY) if without_relay else ()
+        radios = ("sim", "radios", "--nodes", str(len(RADIOS)), "--layout", "line", "--preset", preset.name, *off)
+        async with child("radios", *radios, folder=folder, hear=air.take) as sim:
+            lines = [await sim.line(lambda form, name=name: form.get("radio") == name) for name in RADIOS]  # type: ignore[misc]
+            numbers = {line["radio"]: int(line["number"][1:], 16) for line in lines}
+            ports = {line["radio"]: line["port"] for line in lines}
+            tell(f"three virtual radios in a line, {preset.name}: A – B – C; A and C don't hear each other")
+            async with (
+                _node(ASKER, ports["A"], "none", (), folder) as cabin,
+                _node(HOUSE, ports["C"], model, (lines[0]["number"],), folder) as house,
+            ):
+                await cabin.line(lambda form: form.get("fact") == "radio.up")
+                tell(f"{ASKER} is up on radio A, without a model")
+                ready = await house.line(lambda form: "ready" in form)
+                await house.line(lambda form: form.get("fact") == "radio.up")
+                tell(f"{HOUSE} is up on radio C, with {', '.join(ready['ready']['models'])}")
+                async with Mesh.connect(folder / ASKER) as mesh:
+                    yield Neighbourhood(mesh, air, numbers, ports)
+
+
+@asynccontextmanager
+async def _node(name: str, port: int, model: str, allow: tuple[str, ...], folder: Path) -> AsyncIterator[Child]:
+    options = [option for number in allow for option in ("--allow", number)]
+    async with child(
+        name,
+        "up",
+        "--name",
+        name,
+        "--radio",
+        f"tcp:127.0.0.1:{port}",
+        "--model",
+        model,
+        *options,
+        "--airtime-share",
+        "0.5",
+        "--state",
+        str(folder / name),
+        folder=folder,
+    ) as running:
+        yield running

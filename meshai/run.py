@@ -1,0 +1,87 @@
+"""Runs a command's work under trio, and ends it well: signals cancel it, errors become a sentence and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from protocol.errors import MeshaiError
+
+__all__ = ["dim", "run", "tell", "tell_json", "until_stdin_closes"]
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(work: Callable[[], Awaitable[None]], *, as_json: bool = False, interruptible: bool = True) -> None:
+    """Run `work` to its end. Ctrl-C and SIGTERM cancel it, wait for its tidying, and exit with 128 + the signal.
+
+    A MeshaiError is told on stderr (as JSON on stdout with `as_json`) and exits with 1. With `interruptible` False
+    the work handles Ctrl-C itself.
+    """
+    from meshai.api import first_error
+
+    ended_by: list[int] = []
+
+    async def until_signalled() -> None:
+        signals = _ENDING if interruptible else tuple(s for s in _ENDING if s is not signal.SIGINT)
+        with trio.open_signal_receiver(*signals) as arrived:
+            async with trio.open_nursery() as nursery:
+
+                async def watch() -> None:
+                    async for number in arrived:
+                        ended_by.append(number)
+                        nursery.cancel_scope.cancel()
+
+                nursery.start_soon(watch)
+                await work()
+                nursery.cancel_scope.cancel()
+
+    try:
+        try:
+            trio.run(until_signalled)
+        except BaseExceptionGroup as group:
+            raise first_error(group) from group
+    except MeshaiError as error:
+        _tell_error(error, as_json)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    if ended_by:
+        sys.exit(128 + ended_by[0])
+
+
+async def until_stdin_closes() -> None:
+    """Wait for the end of standard input: a child started by us leaves when we are gone, however we went."""
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
+        while await stdin.receive_some(4096):
+            pass
+
+
+def tell(text: str, *, end: str = "\n") -> None:
+    """Print for a person, at once."""
+    print(text, end=end, flush=True)
+
+
+def tell_json(form: object) -> None:
+    """Print one JSON object on one line, at once."""
+    print(json.dumps(form, ensure_ascii=False), flush=True)
+
+
+def dim(text: str) -> None:
+    """Print a note for a person on stderr, in grey where that works."""
+    grey = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    print(f"\x1b[2m{text}\x1b[0m" if grey else text, file=sys.stderr, flush=True)
+
+
+def _tell_error(error: MeshaiError, as_json: bool) -> None:
+    if as_json:
+        from meshai.forms import error_form
+
+        tell_json(error_form(error))
+    print(f"meshai: {error}", file=sys.stderr, flush=True)

@@ -1,0 +1,110 @@
+"""From what a person named to a node that can run: options in, engine, bearers, cache and node out.
+
+Touches the outside only through what it builds. A radio that nobody named is never opened.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+
+from nodes.bearers.radio import RadioBearer, address_of, number_of
+from nodes.cache import AnswerCache
+from nodes.config import data_dir
+from nodes.interfaces import Bearer, Engine, RadioInfo, RadioPort
+from nodes.node import Node, NodeSettings
+from nodes.trace import Trace
+from protocol import limits
+from protocol.budget import DEFAULT_SHARE
+from protocol.errors import LocalError
+
+__all__ = ["NO_RADIO", "NodeOptions", "build_node", "default_name", "radio_port", "state_dir"]
+
+NO_RADIO = "none"
+_NO_MODEL = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What a person can say about a node."""
+
+    name: str = ""
+    """Shown to others; empty for this computer's name."""
+    radio: str = NO_RADIO
+    """`serial:PORT`, `serial` for the only one attached, `tcp:HOST:PORT`, or `none`."""
+    model: str = ""
+    """A model's name or file; empty for the best one here, `none` for a node that only asks."""
+    allow: tuple[str, ...] = ()
+    """Numbers of the radios that are answered."""
+    airtime_share: float = DEFAULT_SHARE
+    state: Path | None = None
+    """Folder for the cache and the control socket; None for the usual one."""
+
+
+def state_dir(state: Path | None) -> Path:
+    """The folder of one node's cache and control socket."""
+    return state if state is not None else data_dir() / "node"
+
+
+def default_name() -> str:
+    """This computer's name, short enough for a beacon."""
+    name = socket.gethostname().split(".")[0] or "meshai"
+    return name.encode()[: limits.NAME_BYTES_MAX].decode(errors="ignore")
+
+
+def radio_port(spec: str, trace: Trace) -> RadioPort:
+    """The port of the radio that `spec` names; raises LocalError when it names none."""
+    kind, _, rest = spec.partition(":")
+    if kind == "tcp" and rest:
+        host, _, port = rest.rpartition(":") if rest.rpartition(":")[2].isdigit() else (rest, "", "4403")
+        if host and 0 < int(port) < 65536:
+            from nodes.bearers.meshtastic_port import MeshtasticPort
+
+            return MeshtasticPort.tcp(host.strip("[]"), int(port), trace)
+    if kind == "serial":
+        from nodes.bearers.meshtastic_port import MeshtasticPort
+
+        return MeshtasticPort.serial(rest or None, trace)
+    raise LocalError(f"{spec!r} names no radio", "", "use serial:/dev/ttyUSB0, serial, tcp:HOST:PORT or none")
+
+
+async def build_node(options: NodeOptions) -> Node:
+    """Build the node; raises LocalError for what is missing or impossible."""
+    name = options.name or default_name()
+    if len(name.encode()) > limits.NAME_BYTES_MAX or not name.isprintable():
+        raise LocalError(
+            f"{name!r} can't be a node's name", f"{limits.NAME_BYTES_MAX} bytes of plain text are the most"
+        )
+    serves = frozenset(address_of(number_of(number)) for number in options.allow)
+    trace = Trace()
+    engine = await _engine(options.model)
+    cache = AnswerCache(state_dir(options.state) / "answers.sqlite", trace)
+    node: Node
+
+    def radio_up(info: RadioInfo) -> None:
+        node.limit_air(info.region)
+
+    bearers = _bearers(options.radio, trace, radio_up)
+    settings = NodeSettings(name, serves, options.airtime_share)
+    node = Node(settings, engine=engine, bearers=bearers, cache=cache, rng=SystemRandom(), trace=trace)
+    return node
+
+
+def _bearers(radio: str, trace: Trace, on_up: Callable[[RadioInfo], None]) -> list[Bearer]:
+    return [] if radio == NO_RADIO else [RadioBearer(radio_port(radio, trace), trace, on_up=on_up)]
+
+
+async def _engine(model: str) -> Engine | None:
+    if model == _NO_MODEL:
+        return None
+    from nodes.models.shelf import default_model, find_model, installed
+
+    if not model and not installed():
+        return None
+    found = find_model(model) if model else default_model()
+    from nodes.engines.llama import LlamaEngine
+
+    return LlamaEngine(found.path, found.name)
