@@ -5,7 +5,7 @@ Shows and asks; all that is decided or done with models is in `nodes.models`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -108,13 +108,13 @@ async def _show_installed(as_json: bool) -> None:
     if not forms:
         tell("There is no model on this device. Next: meshai models get smollm2-135m")
         return
-    rows = [_row(form, device.processor) for form in forms]
-    _print_table(("Name", "Parameters", "Stored as", "Context", "Size", "Kind", "On", "Fits", "Licence"), rows)
+    rows = [_row(form) for form in forms]
+    _print_table(("Name", "Param.", "Quant.", "Context", "Size", "Kind", "Fits", "Licence"), rows)
     for form in forms:
         if form["trouble"]:
             dim(f"{form['name']}: {form['trouble']}")
     runs_on = f"GPU ({clean(device.processor_name, lines=False)})" if device.processor == "GPU" else "CPU"
-    dim(f"This device: {size_text(device.memory_bytes)} of memory, models run on the {runs_on}.")
+    tell(f"\nThis device: {size_text(device.memory_bytes)} of memory, models run on the {runs_on}.")
 
 
 async def _look_at(model: Model) -> dict[str, Any]:
@@ -150,12 +150,12 @@ async def _look_at(model: Model) -> dict[str, Any]:
     }
 
 
-def _row(form: dict[str, Any], processor: str) -> tuple[str, ...]:
+def _row(form: dict[str, Any]) -> tuple[str, ...]:
     from nodes.models.disk import size_text
 
     if form["parameters"] is None:
         word = "missing" if form["missing"] else "unusable"
-        return (form["name"], "", "", "", size_text(form["size_bytes"]), word, "", "", form["licence"])
+        return (form["name"], "", "", "", size_text(form["size_bytes"]), word, "", _short(form["licence"]))
     return (
         form["name"],
         _count_text(form["parameters"]),
@@ -163,9 +163,8 @@ def _row(form: dict[str, Any], processor: str) -> tuple[str, ...]:
         f"{form['context_tokens']:,}" if form["context_tokens"] else "?",
         size_text(form["size_bytes"]),
         "chat" if form["chats"] else "completes text",
-        processor,
         "yes" if form["fits"] else "no",
-        form["licence"] or "unknown",
+        _short(form["licence"]),
     )
 
 
@@ -191,25 +190,25 @@ async def _show_catalogue(as_json: bool) -> None:
         (
             entry.name,
             size_text(entry.download_bytes),
-            f"{entry.memory_gb} GB" + ("" if fits(entry.memory_bytes, memory) else ", too much"),
-            "chat" if entry.kind == "chat" else "completes text",
+            f"{entry.memory_gb} GB",
+            "yes" if fits(entry.memory_bytes, memory) else "no",
+            entry.kind,
             "yes" if entry.tried else "no",
             entry.training_data,
-            " ".join(entry.languages[:6]) + (" …" if len(entry.languages) > 6 else ""),
-            entry.licence,
+            _short(entry.licence),
         )
         for entry in known.entries
     ]
-    _print_table(("Name", "Download", "For devices of", "Kind", "Tried", "Data", "Languages", "Licence"), rows)
+    _print_table(("Name", "Download", "Needs", "Fits", "Kind", "Tried", "Data", "Licence"), rows)
     tell("")
     best = [
         (advice.name, *(entry.name if (entry := known.best_for(advice.code, gb)) else "none known" for gb in (1, 4, 8)))
         for advice in known.languages
     ]
     _print_table(("Best known for", "with 1 GB", "with 4 GB", "with 8 GB"), best)
-    dim(
-        "Untried models: what is said of them is their makers' word. Data: whether what they were trained on is "
-        f"published. This device has {size_text(memory)} of memory. Fetch one: meshai models get NAME"
+    tell(
+        "\nNeeds: memory of the device. Untried: what is said of it is its makers' word. Data: whether what it was "
+        f"trained on is published. This device has {size_text(memory)} of memory. Fetch one: meshai models get NAME"
     )
 
 
@@ -320,15 +319,22 @@ def _progress() -> Iterator[Watch]:
         yield draw
 
 
-def _print_table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print_table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*titles, box=None)
+    # Only the last column may wrap: the others are short, and cut names can't be typed.
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(title, no_wrap=title != titles[-1], overflow="fold")
     for row in rows:
         table.add_row(*(Text(clean(cell, lines=False)) for cell in row))
     Console().print(table)
+
+
+def _short(licence: str) -> str:
+    return licence.partition(" (")[0].partition(" and ")[0] or "unknown"
 
 
 def _count_text(parameters: int) -> str:

@@ -223,7 +223,7 @@ class _Job:
         have = self._file.seek(0, 2)
         if not have:
             return LocalError(
-                f"{self._name} can't be downloaded",
+                f"The file {self._name} can't be downloaded",
                 why,
                 "Connect to the internet and run the same command again, or bring the file on a stick and run "
                 "`meshai models add FILE`",
@@ -244,7 +244,9 @@ class _Job:
     def _place(self, reply: Reply, have: int, etag: str) -> tuple[int, int]:
         """Return where the body starts in the file, and the file's size or 0."""
         if reply.headers.get("Content-Encoding", "identity") != "identity":
-            raise LocalError(f"{plain(self._remote.url)} comes compressed", "it can't be checked or continued that way")
+            raise LocalError(
+                f"The file at {plain(self._remote.url)} comes compressed", "it can't be checked or continued that way"
+            )
         length = reply.headers.get("Content-Length", "")
         size = int(length) if _LENGTH.fullmatch(length) else 0
         if reply.status == 200:
@@ -264,7 +266,7 @@ class _Job:
         if expected and total and total != expected:
             self._discard()
             raise LocalError(
-                f"{plain(self._remote.url)} is not the file we know",
+                f"The file at {plain(self._remote.url)} is not the one we know",
                 f"it has {total:,} bytes instead of {expected:,}",
                 "It may have been replaced there: look for a newer meshai, or name the address and digest yourself",
             )
@@ -284,7 +286,7 @@ class _Job:
                     if self._total and digest.size_bytes + len(block) > self._total:
                         self._discard()
                         raise LocalError(
-                            f"{plain(self._remote.url)} sends more than it announced",
+                            f"The server of {plain(self._remote.url)} sends more than it announced",
                             f"more than {self._total:,} bytes",
                             "Don't trust it; try another source",
                         )
@@ -316,7 +318,7 @@ class _Job:
         self._discard()
         page = block.lstrip()[:1] == b"<"
         raise LocalError(
-            f"{plain(self._remote.url)} is not what we look for",
+            f"The file at {plain(self._remote.url)} is not what we look for",
             "the server sent a web page" if page else f"it starts with {bytes(block[:8])!r} instead of {magic!r}",
             "Give the address of the file itself, not of the page about it" if page else "Check the address",
         )
@@ -326,7 +328,7 @@ class _Job:
         if self._promised and found != self._promised:
             self._discard()
             raise LocalError(
-                f"{self._name} is not the file that was promised",
+                f"The file {self._name} is not the one that was promised",
                 f"its SHA-256 is {found} instead of {self._promised}",
                 "It was deleted. Run the same command again; if that happens twice, don't trust the source",
             )
@@ -343,7 +345,9 @@ class _Job:
     def _start_over(self) -> None:
         self._restarts += 1
         if self._restarts > _RESTARTS_MAX:
-            raise LocalError(f"{plain(self._remote.url)} keeps changing", "", "Try another source, or later")
+            raise LocalError(
+                f"The file at {plain(self._remote.url)} keeps changing", "", "Try another source, or later"
+            )
         self._file.seek(0)
         self._file.truncate()
 

@@ -69,7 +69,7 @@ def order(what: str, sha256: str = "") -> Order:
     """
     sha256 = sha256.strip().lower()
     if sha256 and not SHA256.fullmatch(sha256):
-        raise LocalError(f"{sha256!r} is no SHA-256", "that has 64 hexadecimal digits", "Copy it whole")
+        raise LocalError(f"The text {sha256!r} is no SHA-256", "that has 64 hexadecimal digits", "Copy it whole")
     if what.startswith("hf:"):
         remote = hub_remote(what, sha256)
         return _direct(what, PurePosixPath(what).name, remote)
@@ -82,7 +82,7 @@ def order(what: str, sha256: str = "") -> Order:
         near = get_close_matches(what, names, n=1)
         raise LocalError(
             f"The catalogue has no model called {what!r}",
-            f"did you mean {near[0]}?" if near else "it has " + ", ".join(names),
+            f"the nearest is {near[0]}" if near else "it has " + ", ".join(names),
             "Name one of those, an https:// address or hf:OWNER/REPO/FILE; for a file that is here already, "
             "`meshai models add FILE`",
         )
@@ -138,7 +138,9 @@ def _of_entry(entry: Entry, sha256: str) -> Order:
 
 def _direct(source: str, file: str, remote: Remote) -> Order:
     if not file.endswith(".gguf") or "/" in file or file.startswith("."):
-        raise LocalError(f"{source} names no GGUF file", "its last part doesn't end in .gguf", "Name the file itself")
+        raise LocalError(
+            f"The address {source} names no GGUF file", "its last part doesn't end in .gguf", "Name the file itself"
+        )
     return Order("", file, source, "", remote.sha256, remote)
 
 

@@ -100,7 +100,9 @@ def find_model(name_or_path: str, folder: Path | None = None) -> Model:
     if path.is_file():
         return _of_file(path, set())
     if catalogue().find(name_or_path):
-        raise LocalError(f"{name_or_path} isn't on this device yet", "", f"Run `meshai models get {name_or_path}`")
+        raise LocalError(
+            f"The model {name_or_path} isn't on this device yet", "", f"Run `meshai models get {name_or_path}`"
+        )
     names = ", ".join(model.name for model in models)
     raise LocalError(
         f"No model is called {name_or_path!r}",
@@ -137,7 +139,7 @@ async def adopt(path: Path, *, name: str = "", folder: Path | None = None) -> Ad
     if name and len(files) > 1:
         raise LocalError(f"{path} holds {len(files)} models", "one name can't stand for all", "Adopt them one by one")
     if name and not NAME.fullmatch(name):
-        raise LocalError(f"{name!r} can't name a model", _NAME_RULE)
+        raise LocalError(f"The name {name!r} can't be given to a model", _NAME_RULE)
     models: list[Model] = []
     refused: list[tuple[Path, LocalError]] = []
     for file in files:
@@ -201,7 +203,9 @@ def remove(name: str, folder: Path | None = None) -> Removal:
     if model is None:
         return _remove_unfinished(name, folder)
     if model.adopted and model.path.parent == folder and not model.missing:
-        raise LocalError(f"{name} wasn't fetched by meshai", "it is your own file", f"Delete {model.path} yourself")
+        raise LocalError(
+            f"The model {name} wasn't fetched by meshai", "it is your own file", f"Delete {model.path} yourself"
+        )
     if not model.adopted:
         _delete(model.path)
     change_registry(folder, lambda known: [other for other in known if other.name != name])

