@@ -123,7 +123,7 @@ async def neighbourhood(
             lines = [await sim.line(lambda form, name=name: form.get("radio") == name) for name in RADIOS]  # type: ignore[misc]
             numbers = {line["radio"]: int(line["number"][1:], 16) for line in lines}
             ports = {line["radio"]: line["port"] for line in lines}
-            tell(f"three virtual radios in a line, {preset.name}: A – B – C; A and C don't hear each other")
+            tell(f"three virtual radios in a line, {preset.name}: A - B - C; A and C don't hear each other")
             async with (
                 _node(ASKER, ports["A"], "none", (), folder) as cabin,
                 _node(HOUSE, ports["C"], model, (lines[0]["number"],), folder) as house,

@@ -6,7 +6,6 @@ Touches the outside only through what it builds. A radio that nobody named is ne
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
@@ -14,7 +13,7 @@ from random import SystemRandom
 from nodes.bearers.radio import RadioBearer, address_of, number_of
 from nodes.cache import AnswerCache
 from nodes.config import data_dir
-from nodes.interfaces import Bearer, Engine, RadioInfo, RadioPort
+from nodes.interfaces import Engine, RadioPort
 from nodes.node import Node, NodeSettings
 from nodes.trace import Trace
 from protocol import limits
@@ -82,19 +81,9 @@ async def build_node(options: NodeOptions) -> Node:
     trace = Trace()
     engine = await _engine(options.model)
     cache = AnswerCache(state_dir(options.state) / "answers.sqlite", trace)
-    node: Node
-
-    def radio_up(info: RadioInfo) -> None:
-        node.limit_air(info.region)
-
-    bearers = _bearers(options.radio, trace, radio_up)
+    bearers = [] if options.radio == NO_RADIO else [RadioBearer(radio_port(options.radio, trace), trace)]
     settings = NodeSettings(name, serves, options.airtime_share)
-    node = Node(settings, engine=engine, bearers=bearers, cache=cache, rng=SystemRandom(), trace=trace)
-    return node
-
-
-def _bearers(radio: str, trace: Trace, on_up: Callable[[RadioInfo], None]) -> list[Bearer]:
-    return [] if radio == NO_RADIO else [RadioBearer(radio_port(radio, trace), trace, on_up=on_up)]
+    return Node(settings, engine=engine, bearers=bearers, cache=cache, rng=SystemRandom(), trace=trace)
 
 
 async def _engine(model: str) -> Engine | None:

@@ -42,8 +42,12 @@ AIR_QUESTION_BYTES_MAX = 1500
 """Longest conversation sent by radio: nine packets, some 20 s of air on LONG_FAST."""
 
 _TRIES = 4
-_LOOKS = 2
+_LOOKS = 4
+_LOOK_S_MAX = 50.0
+"""Looking around ends within this: who waits longer should hear that nobody is there."""
 _LOOK_SLACK_S = 6.0
+_BEARER_PATIENCE_S = 15.0
+"""How long a question waits for a radio that is away."""
 _HOPS_ASSUMED = 3
 _BYTES_PER_TOKEN = 4
 
@@ -84,7 +88,7 @@ class Inquiry:
         self._rng = rng
         self._trace = trace
         self._open: dict[tuple[str, int], trio.MemorySendChannel[_Reply]] = {}
-        self._heard = trio.lowlevel.ParkingLot()
+        self._changed = trio.lowlevel.ParkingLot()
 
     def take(self, pump: Pump, event: _Reply) -> None:
         """Hand a session's event to the question that it belongs to."""
@@ -92,9 +96,9 @@ class Inquiry:
         if channel is not None:
             channel.send_nowait(event)
 
-    def peer_heard(self) -> None:
-        """A beacon came: whoever waits for a peer looks again."""
-        self._heard.unpark_all()
+    def look_again(self) -> None:
+        """A beacon came, or a bearer is up: whoever waits for a peer looks again."""
+        self._changed.unpark_all()
 
     async def ask(self, wish: Wish, show: Callable[[Progress], None]) -> Answer:
         """See `nodes.node.Node.ask`."""
@@ -153,19 +157,29 @@ class Inquiry:
     async def _find(
         self, wish: Wish, excluded: set[str], show: Callable[[Progress], None], *, waiting: bool
     ) -> Candidate | None:
+        give_up_at = trio.current_time() + _LOOK_S_MAX
         for _ in range(_LOOKS):
             candidate = self._choose(wish, excluded)
-            usable = [pump for pump in self._pumps if not pump.bearer.problem]
+            usable = await self._usable(patient=candidate is None and waiting)
             if candidate is not None or not waiting or not usable:
                 return candidate
             slowest_s = max(pump.bearer.path_time_s(limits.FRAME_BYTES_MAX, _HOPS_ASSUMED) for pump in usable)
             wait_s = slowest_s * 2 + _LOOK_SLACK_S
+            if trio.current_time() + wait_s > give_up_at:
+                break
             show(LookingAround(wait_s))
             self._look_around()
             with trio.move_on_after(wait_s):
                 while self._choose(wish, excluded) is None:
-                    await self._heard.park()
+                    await self._changed.park()
         return self._choose(wish, excluded)
+
+    async def _usable(self, *, patient: bool) -> list[Pump]:
+        """The pumps whose bearers can send; with `patient`, waits a little for one."""
+        with trio.move_on_after(_BEARER_PATIENCE_S if patient and self._pumps else 0):
+            while all(pump.bearer.problem for pump in self._pumps):
+                await self._changed.park()
+        return [pump for pump in self._pumps if not pump.bearer.problem]
 
     def _choose(self, wish: Wish, excluded: set[str]) -> Candidate | None:
         candidates = self._candidates(wish, excluded)

@@ -140,14 +140,26 @@ class Bearer(ABC):
 
     @abstractmethod
     async def run(
-        self, deliver: Callable[[Received], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        deliver: Callable[[Received], None],
+        changed: Callable[[], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Own the link until cancelled, handing each frame to `deliver`; `started()` once frames can be sent."""
+        """Own the link until cancelled, handing each frame to `deliver`; `started()` at once, link or not.
+
+        `changed` is called whenever `problem` or `region` may differ from before.
+        """
 
     @property
     @abstractmethod
     def problem(self) -> str:
         """Why nothing can be sent now, in plain words; empty when it can."""
+
+    @property
+    @abstractmethod
+    def region(self) -> str:
+        """Whose radio law binds this bearer, such as `EU_868`; empty when none, or not yet known."""
 
     @abstractmethod
     def cost(self, frame_bytes: int) -> Cost:

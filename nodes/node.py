@@ -21,7 +21,7 @@ from nodes.serving import Serving
 from nodes.trace import Trace
 from nodes.wishes import Answer, Progress, Wish
 from protocol import limits
-from protocol.budget import DEFAULT_SHARE, AirtimeBudget
+from protocol.budget import DEFAULT_SHARE
 from protocol.codec import encode
 from protocol.events import (
     AnswerFinished,
@@ -98,7 +98,15 @@ class Node:
         self._rng = rng
         self._admission = Admission(engine.slots if engine else 1)
         self._pumps = [
-            Pump(bearer, self._new_budget(""), rng=rng, trace=trace, serves=self._serves, handle=self._take)
+            Pump(
+                bearer,
+                settings.airtime_share,
+                rng=rng,
+                trace=trace,
+                serves=self._serves,
+                handle=self._take,
+                changed=self._look_again,
+            )
             for bearer in bearers
         ]
         self._inquiry = Inquiry(
@@ -156,15 +164,6 @@ class Node:
             cached=len(self._cache),
         )
 
-    def limit_air(self, region: str) -> None:
-        """The radio told its region: keep to that region's duty cycle too."""
-        for pump in self._pumps:
-            if pump.budget.region != region:
-                pump.budget = self._new_budget(region)
-
-    def _new_budget(self, region: str) -> AirtimeBudget:
-        return AirtimeBudget(trio.current_time(), share=self.settings.airtime_share, region=region)
-
     def _serves(self, peer: str) -> bool:
         return peer in self.settings.serves
 
@@ -185,7 +184,10 @@ class Node:
     def _take_beacon(self, event: BeaconHeard) -> None:
         understood = self.peers.heard(event.peer, event.beacon, event.hops, trio.current_time())
         self.trace.note("beacon.heard", peer=event.peer, hops=event.hops, understood=understood)
-        self._inquiry.peer_heard()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._inquiry.look_again()
 
     def _look_around(self) -> None:
         now = trio.current_time()

@@ -32,16 +32,19 @@ class Pump:
     def __init__(
         self,
         bearer: Bearer,
-        budget: AirtimeBudget,
+        airtime_share: float,
         *,
         rng: Random,
         trace: Trace,
         serves: Callable[[str], bool],
         handle: Callable[[Pump, Event], None],
+        changed: Callable[[], None],
     ) -> None:
-        """`handle` gets every event but Dropped, which is traced; it must not block."""
+        """`handle` gets every event but Dropped, which is traced; `changed` hears of the bearer. Neither may block."""
         self.bearer = bearer
-        self.budget = budget
+        self.budget = AirtimeBudget(trio.current_time(), share=airtime_share, region=bearer.region)
+        self._airtime_share = airtime_share
+        self._changed = changed
         self.session = Session(rng=rng, path_time=bearer.path_time_s, serves=serves)
         self._trace = trace
         self._handle = handle
@@ -66,10 +69,15 @@ class Pump:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry packets until cancelled; `started()` when the bearer can send."""
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.bearer.run, self._receive)
+            await nursery.start(self.bearer.run, self._receive, self._bearer_changed)
             nursery.start_soon(self._send_packets)
             nursery.start_soon(self._watch_timers)
             task_status.started()
+
+    def _bearer_changed(self) -> None:
+        if self.bearer.region != self.budget.region:
+            self.budget = AirtimeBudget(trio.current_time(), share=self._airtime_share, region=self.bearer.region)
+        self._changed()
 
     def _receive(self, received: Received) -> None:
         now = trio.current_time()

@@ -45,9 +45,7 @@ async def _demo(question: str, preset: Preset, model: str, without_relay: bool, 
     async with neighbourhood(preset, model, without_relay=without_relay, tell=show.step, hear=show.flight) as here:
         show.numbers = here.numbers
         ports = ", ".join(f"{name} 127.0.0.1:{port}" for name, port in here.ports.items())
-        show.step(
-            f"any Meshtastic program can watch radio B meanwhile: meshtastic --host 127.0.0.1:{here.ports[RELAY]} --info"
-        )
+        show.step(f"watch radio {RELAY} meanwhile with: meshtastic --host 127.0.0.1:{here.ports[RELAY]} --info")
         show.step(f"radios: {ports}")
         if not without_relay:
             await _hear_house(here, show)
@@ -79,15 +77,14 @@ async def _ask_twice(here: Neighbourhood, question: str, preset: Preset, show: _
     )
     if preset != DEFAULT_PRESET:
         show.step(
-            f"{DEFAULT_PRESET.name}, where radios reach farthest, would take {airtime_at(flights, DEFAULT_PRESET):.1f} s "
-            "of air for the same packets"
+            f"{DEFAULT_PRESET.name}, which reaches farther, takes {airtime_at(flights, DEFAULT_PRESET):.1f} s of air"
         )
     show.question(f"{ASKER} asks the same again")
     again, flights_again = await here.ask(question, show.progress)
     show.end_answer()
     show.step(
-        f"answered from {'its cache' if again.source == 'cache' else again.answered_by} in {again.seconds * 1000:.0f} ms; "
-        f"{cost_line(cost_of(flights_again), estimated=False)}"
+        f"answered from {'its cache' if again.source == 'cache' else again.answered_by} "
+        f"in {again.seconds * 1000:.0f} ms; {cost_line(cost_of(flights_again), estimated=False)}"
     )
     return {
         "question": question,
@@ -155,8 +152,8 @@ class _Show:
         way = f"{sender} → {to}" if self.numbers else "beacon"
         does = "relays" if flight.relayed else "sends"
         heard = " ".join(flight.heard_by) or "nobody"
-        text = f"    ))) {flight.radio} {does:6} {way:15} {flight.phy_bytes:4} bytes {flight.airtime_s:5.2f} s  heard by {heard}"
-        self._line(self._grey.format(text))
+        size = f"{flight.phy_bytes:4} bytes {flight.airtime_s:5.2f} s"
+        self._line(self._grey.format(f"    ))) {flight.radio} {does:6} {way:15} {size}  heard by {heard}"))
 
     def progress(self, progress: Progress) -> None:
         """The answer, as it comes."""

@@ -76,13 +76,9 @@ class RadioBearer(Bearer):
 
     name = "radio"
 
-    def __init__(
-        self, port: RadioPort, trace: Trace, *, on_up: Callable[[RadioInfo], None] = lambda info: None
-    ) -> None:
-        """`on_up` hears of every connection of the radio."""
+    def __init__(self, port: RadioPort, trace: Trace) -> None:
         self._port = port
         self._trace = trace
-        self._on_up = on_up
         self._preset: Preset = DEFAULT_PRESET
         self._up = trio.Event()
         self.info: RadioInfo | None = None
@@ -94,6 +90,11 @@ class RadioBearer(Bearer):
         """Why the radio can't be used now; empty when it can."""
         return "" if self._up.is_set() else self._down_reason
 
+    @property
+    def region(self) -> str:
+        """The radio's region, once it told."""
+        return self.info.region if self.info else ""
+
     def cost(self, frame_bytes: int) -> Cost:
         """One transmission of a frame, from the preset and Meshtastic's own overhead."""
         phy_bytes = data_bytes_on_air(frame_bytes, PRIVATE_PORT)
@@ -104,12 +105,18 @@ class RadioBearer(Bearer):
         return path_time_s(self._preset, data_bytes_on_air(frame_bytes, PRIVATE_PORT), hops)
 
     async def run(
-        self, deliver: Callable[[Received], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        deliver: Callable[[Received], None],
+        changed: Callable[[], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Own the radio until cancelled. Ready at once: a radio that is away is waited for."""
 
         def take(event: RadioEvent) -> None:
             self._take(event, deliver)
+            if isinstance(event, RadioUp | RadioDown):
+                changed()
 
         task_status.started()
         await self._port.run(take)
@@ -128,7 +135,6 @@ class RadioBearer(Bearer):
                 self._preset = PRESETS.get(info.preset, DEFAULT_PRESET)
                 self._up.set()
                 self._trace.note("radio.up", node=address_of(info.node_number), preset=info.preset, region=info.region)
-                self._on_up(info)
             case RadioDown(reason):
                 if self._up.is_set():
                     self._up = trio.Event()
