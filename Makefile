@@ -1,0 +1,54 @@
+# Two commands are enough: `make demo` and `make test`. Works with GNU make 3.81.
+# Everything is installed into ./.venv, from one lock for all platforms.
+
+PYTHON = .venv/bin/python
+READY = .venv/.ready
+MODEL = smollm2-135m
+PIP = $(PYTHON) -m pip --disable-pip-version-check --no-input
+
+.PHONY: demo test check format docs lock wheel clean model
+
+demo: model
+	@.venv/bin/meshai demo
+
+test: model
+	@$(PYTHON) -m pytest $(ARGS)
+
+# Lint, types, import contracts, and full branch coverage of the protocol.
+check: $(READY)
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports --no-cache
+	@$(PYTHON) -m coverage run -m pytest -q tests/test_protocol_*.py tests/test_airtime.py
+	@$(PYTHON) -m coverage report
+
+format: $(READY)
+	@$(PYTHON) -m ruff check --fix .
+	@$(PYTHON) -m ruff format .
+
+# Writes the pages that are made from the code.
+docs: $(READY)
+	@$(PYTHON) -m meshai.reference > docs/cli.md
+
+# Brings the lock up to date with pyproject.toml.
+lock: $(READY)
+	@.venv/bin/uv --no-config pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" --group build --group dev pyproject.toml -o requirements.lock
+
+wheel: $(READY)
+	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+model: $(READY)
+	@.venv/bin/meshai models get $(MODEL)
+
+$(READY): requirements.lock pyproject.toml .ci/python
+	@python=$$(sh .ci/python) && echo "Setting up .venv with $$python; this takes a minute." && "$$python" -m venv --clear .venv
+	@$(PIP) install --quiet --only-binary :all: --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+clean:
+	@rm -rf .venv .venv-peers dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
