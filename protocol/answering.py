@@ -6,9 +6,10 @@ reaches the engine again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from protocol import limits
 from protocol.errors import LocalError
 from protocol.messages import Accept, AnswerDone, AnswerPiece, Ask, Busy, Message, Refuse
 from protocol.states import ANSWERER, Answering, AnsweringInput, Do
@@ -23,13 +24,14 @@ class Request:
     peer: str
     ask: Ask
     expires_at: float
-    queue: Callable[[Message, str], int]
-    queue_again: Callable[[str, int, Iterable[int]], bool]
+    queue: Callable[[Message, str], bool]
+    repeat: Callable[[Message, str], bool]
     state: Answering = Answering.ASKED
     ready_at: float | None = None
-    """When the whole answer should be ready, as promised."""
-    parts: list[tuple[int, AnswerPiece | AnswerDone]] = field(default_factory=list)
-    """Transfer number and message of each part of the answer, in order."""
+    """When the whole answer should be ready, as far as the node has said."""
+    parts: list[AnswerPiece | AnswerDone] = field(default_factory=list)
+    """The parts of the answer so far, in order."""
+    answer_bytes: int = 0
     decline: Busy | Refuse | None = None
 
     @property
@@ -37,7 +39,7 @@ class Request:
         """Whether the node still works on it."""
         return self.state in (Answering.ASKED, Answering.PROMISED)
 
-    def accept(self, wait_s: int, now: float) -> None:
+    def accept(self, wait_s: float, now: float) -> None:
         """Promise the answer in `wait_s` seconds."""
         if self._step(AnsweringInput.ACCEPT) is Do.SEND_PROMISE:
             self.expect(wait_s, now)
@@ -48,17 +50,26 @@ class Request:
         self.ready_at = now + wait_s
 
     def add(self, part: AnswerPiece | AnswerDone) -> None:
-        """Queue the next part of the answer; raises LocalError when the question is no longer open."""
-        what = AnsweringInput.DONE if isinstance(part, AnswerDone) else AnsweringInput.PIECE
-        if self._step(what) is not Do.SEND_PART:
+        """Queue the next part of the answer; raises LocalError, and changes nothing, when it can't be sent."""
+        after, do = self._after(AnsweringInput.DONE if isinstance(part, AnswerDone) else AnsweringInput.PIECE)
+        size = self.answer_bytes + len(part.text.encode(errors="replace"))
+        if do is not Do.SEND_PART:
             raise LocalError("the answer was not sent", "its question is closed")
-        self.parts.append((self.queue(part, self.peer), part))
+        if part.number != len(self.parts):
+            raise LocalError("the answer was not sent", f"part {len(self.parts)} comes next, not {part.number}")
+        if size > limits.ANSWER_BYTES_MAX:
+            raise LocalError("the answer was not sent", f"{limits.ANSWER_BYTES_MAX} bytes are the most")
+        if not self.queue(part, self.peer):
+            raise LocalError("the answer was not sent", "too many messages wait to be sent already")
+        self.state, self.answer_bytes = after, size
+        self.parts.append(part)
 
     def say_no(self, decline: Busy | Refuse) -> None:
-        """Tell the peer that no answer will come, or none now."""
-        if self._step(AnsweringInput.DECLINE) is Do.SEND_DECLINE:
-            self.decline = decline
+        """Tell the peer that no answer will come, or none now; raises LocalError when `decline` breaks a limit."""
+        after, do = self._after(AnsweringInput.DECLINE)
+        if do is Do.SEND_DECLINE:
             self.queue(decline, self.peer)
+            self.state, self.decline = after, decline
 
     def again(self, ask: Ask, now: float) -> None:
         """The peer repeated its question: send what it lacks."""
@@ -67,13 +78,10 @@ class Request:
             self.queue(self.decline, self.peer)
         elif do is Do.SEND_MISSING:
             have = ask.have or frozenset()
-            self.parts = [
-                (transfer, part)
-                if part.number in have or self.queue_again(self.peer, transfer, ())
-                else (self.queue(part, self.peer), part)
-                for transfer, part in self.parts
-            ]
-            if self.open:
+            for part in self.parts:
+                if part.number not in have:
+                    self.repeat(part, self.peer)
+            if self.open and (self.parts or self.ready_at is not None):
                 self._send_promise(now)
 
     def close(self, *, expired: bool) -> bool:
@@ -83,9 +91,12 @@ class Request:
         return do is Do.STOP
 
     def _send_promise(self, now: float) -> None:
-        wait_s = max(0, round((self.ready_at or now) - now))
-        self.queue(Accept(self.ask.ask_id, min(wait_s, self.ask.deadline_s)), self.peer)
+        left_s = 0.0 if self.ready_at is None else self.ready_at - now
+        self.queue(Accept(self.ask.ask_id, min(max(0, round(left_s)), self.ask.deadline_s)), self.peer)
 
     def _step(self, what: AnsweringInput) -> Do:
-        self.state, do = ANSWERER.get((self.state, what), (self.state, Do.NOTHING))
+        self.state, do = self._after(what)
         return do
+
+    def _after(self, what: AnsweringInput) -> tuple[Answering, Do]:
+        return ANSWERER.get((self.state, what), (self.state, Do.NOTHING))

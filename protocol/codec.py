@@ -116,6 +116,7 @@ def _bitmap(numbers_max: int) -> Callable[[Any], frozenset[int]]:
 _name = _text(limits.NAME_BYTES_MAX)
 _uint32 = _uint(limits.UINT32_MAX)
 _uint16 = _uint(0xFFFF)
+_role = _uint(max(Role))
 
 
 def _models(value: Any) -> tuple[ModelOffer, ...]:
@@ -133,11 +134,11 @@ def _turns(value: Any) -> tuple[Turn, ...]:
     room = limits.QUESTION_BYTES_MAX
     for item in _list(value, limits.TURNS_MAX):
         fields = _list(item, 2)
-        if len(fields) != 2 or not isinstance(fields[0], int) or fields[0] not in (0, 1, 2):
+        if len(fields) != 2:
             raise _bad("a turn without a speaker and a text")
         text = _text(room)(fields[1])
         room -= len(text.encode())
-        turns.append(Turn(Role(fields[0]), text))
+        turns.append(Turn(Role(_role(fields[0])), text))
     return tuple(turns)
 
 
@@ -243,7 +244,12 @@ def _split(data: bytes) -> tuple[Any, dict[str, Any], bytes]:
     kind = _TYPES.get(data[0])
     if kind is None:
         raise UnknownMessageError("a message was ignored", f"number {data[0]} is not known to this version")
-    unpacker = msgpack.Unpacker(strict_map_key=False, max_buffer_size=limits.MESSAGE_BYTES_MAX)
+    unpacker = msgpack.Unpacker(
+        strict_map_key=False,
+        max_buffer_size=limits.MESSAGE_BYTES_MAX,
+        max_array_len=limits.LIST_ITEMS_MAX,
+        max_map_len=limits.MAP_FIELDS_MAX,
+    )
     unpacker.feed(data[1:])
     try:
         raw = unpacker.unpack()
@@ -254,10 +260,7 @@ def _split(data: bytes) -> tuple[Any, dict[str, Any], bytes]:
     fields = {}
     for field in _FIELDS[kind]:
         if field.key in raw:
-            try:
-                fields[field.name] = field.unpack(raw[field.key])
-            except UnicodeEncodeError as error:
-                raise _bad("a text that is not Unicode") from error
+            fields[field.name] = field.unpack(raw[field.key])
         elif field.default is _REQUIRED:
             raise _bad(f"{kind.__name__} without {field.name}")
         else:

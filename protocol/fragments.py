@@ -1,8 +1,8 @@
 """Cuts a message into frames of at most 200 bytes, and puts frames together again whatever order they come in.
 
 A clear frame is `type 1 | check 4 | transfer 1 | index 1 | total 1 | payload`. Every frame names its total, so one
-frame is enough to know what is missing. A message of several frames ends in a CRC-16, because a sender that restarts
-may give a transfer number again. Memory is bounded by `protocol.limits` whatever arrives.
+frame is enough to know what is missing. A message of several frames starts with its CRC-16, because a sender that
+restarts may give a transfer number again. Memory is bounded by `protocol.limits` whatever arrives.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CLEAR = 1
 """Frame type of an unsealed frame."""
 _CHECK_SEED = crc32(b"meshai 1")
 """Starts the check, so that frames of other programs on the same port fail it."""
-_CRC16_BYTES = 2
+_HEAD_BYTES = 1 + limits.CHECK_BYTES + limits.FRAGMENT_HEADER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def split(message: bytes, transfer: int) -> list[bytes]:
     """Return the frames of `message` under transfer number `transfer` (0 to 255); raises LocalError if too long."""
     size = limits.FRAGMENT_PAYLOAD_BYTES
     if len(message) > size:
-        message += crc_hqx(message, 0).to_bytes(_CRC16_BYTES, "big")
+        message = _crc16(message) + message
     total = max(1, -(-len(message) // size))
     if total > limits.FRAGMENTS_MAX:
         raise LocalError(
@@ -53,8 +53,7 @@ def split(message: bytes, transfer: int) -> list[bytes]:
 
 def read_frame(frame: bytes) -> Fragment:
     """Return the fragment in `frame`; raises RemoteError when it is none of ours or damaged."""
-    head = 1 + limits.CHECK_BYTES + limits.FRAGMENT_HEADER_BYTES
-    if not head <= len(frame) <= limits.FRAME_BYTES_MAX or frame[0] != CLEAR:
+    if not _HEAD_BYTES <= len(frame) <= _HEAD_BYTES + limits.FRAGMENT_PAYLOAD_BYTES or frame[0] != CLEAR:
         raise RemoteError("a frame was dropped", "it is not one of meshai's")
     check = int.from_bytes(frame[1 : 1 + limits.CHECK_BYTES], "big")
     body = frame[1 + limits.CHECK_BYTES :]
@@ -75,8 +74,10 @@ class Incomplete:
     peer: str
     transfer: int
     total: int
-    heard_at: float
-    """When its newest fragment arrived."""
+    quiet_since: float
+    """When its newest fragment arrived, or when it was last asked about."""
+    gaps: int = 0
+    """Times that it was asked about since its newest fragment arrived."""
     parts: dict[int, Fragment] = field(default_factory=dict)
 
     @property
@@ -86,13 +87,18 @@ class Incomplete:
 
     @property
     def prefix(self) -> bytes:
-        """The message's bytes up to the first missing part."""
+        """The message's bytes up to the first missing part, without its checksum."""
         payloads = []
         for index in range(self.total):
             if index not in self.parts:
                 break
             payloads.append(self.parts[index].payload)
-        return b"".join(payloads)
+        return b"".join(payloads)[0 if self.total == 1 else limits.MESSAGE_CHECK_BYTES :]
+
+    def asked_about(self, now: float) -> None:
+        """Note that the sender was asked for the missing parts."""
+        self.gaps += 1
+        self.quiet_since = now
 
 
 class Reassembler:
@@ -110,12 +116,13 @@ class Reassembler:
     def add(self, peer: str, fragment: Fragment, now: float) -> bytes | None:
         """Take one fragment; return the message when it is whole.
 
-        A repeated fragment returns None. Raises RemoteError when the parts don't make one message.
+        A fragment of a message that was whole already returns None. Raises RemoteError, and forgets them, when the
+        parts don't make one message.
         """
         key = (peer, fragment.transfer)
-        if fragment.check in self._done.get(key, ()):
-            return None
         partial = self._partial.get(key)
+        if partial is None and fragment.check in self._done.get(key, ()):
+            return None
         if partial is not None:
             known = partial.parts.get(fragment.index)
             if partial.total != fragment.total or (known is not None and known.check != fragment.check):
@@ -125,17 +132,20 @@ class Reassembler:
             partial = Incomplete(peer, fragment.transfer, fragment.total, now)
             self._partial[key] = partial
         partial.parts[fragment.index] = fragment
-        partial.heard_at = now
+        partial.quiet_since, partial.gaps = now, 0
         self._partial.move_to_end(key)
         if len(partial.parts) < partial.total:
             self._bound(peer)
             return None
         del self._partial[key]
+        message = partial.prefix
+        if partial.total > 1 and not partial.parts[0].payload.startswith(_crc16(message)):
+            raise RemoteError("a message was dropped", "its parts do not fit together")
         self._done[key] = frozenset(part.check for part in partial.parts.values())
         self._done.move_to_end(key)
         if len(self._done) > limits.DONE_TRANSFERS_MAX:
             self._done.popitem(last=False)
-        return self._joined(partial)
+        return message
 
     def forget(self, peer: str, transfer: int) -> None:
         """Give up an incomplete transfer."""
@@ -148,12 +158,6 @@ class Reassembler:
         elif len(self._partial) > limits.PARTIAL_TRANSFERS_MAX:
             self._partial.popitem(last=False)
 
-    @staticmethod
-    def _joined(whole: Incomplete) -> bytes:
-        message = whole.prefix
-        if whole.total == 1:
-            return message
-        text, crc = message[:-_CRC16_BYTES], message[-_CRC16_BYTES:]
-        if crc_hqx(text, 0).to_bytes(_CRC16_BYTES, "big") != crc:
-            raise RemoteError("a message was dropped", "its parts do not fit together")
-        return text
+
+def _crc16(message: bytes) -> bytes:
+    return crc_hqx(message, 0).to_bytes(limits.MESSAGE_CHECK_BYTES, "big")

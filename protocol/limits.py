@@ -20,15 +20,22 @@ __all__ = [
     "FRAGMENT_PAYLOAD_BYTES",
     "FRAME_BYTES_MAX",
     "GAPS_MAX",
+    "LIST_ITEMS_MAX",
+    "MAP_FIELDS_MAX",
     "MESSAGE_BYTES_MAX",
+    "MESSAGE_CHECK_BYTES",
     "NAME_BYTES_MAX",
     "OUTGOING_TRANSFERS_MAX",
     "PARTIAL_TRANSFERS_MAX",
     "PARTIAL_TRANSFERS_PER_PEER_MAX",
     "PEERS_MAX",
     "PIECES_MAX",
+    "QUESTIONS_MAX",
     "QUESTION_BYTES_MAX",
     "REASON_BYTES_MAX",
+    "REPLIES_WAITING_MAX",
+    "REPLIES_WAITING_PER_PEER_MAX",
+    "RESTARTS_MAX",
     "SEAL_BYTES",
     "TOKENS_MAX",
     "TURNS_MAX",
@@ -45,7 +52,14 @@ CHECK_BYTES = 4
 """CRC-32 of a clear frame, in the place of a sealed one's tag."""
 FRAGMENT_PAYLOAD_BYTES = FRAME_BYTES_MAX - SEAL_BYTES - FRAGMENT_HEADER_BYTES
 FRAGMENTS_MAX = 255
-MESSAGE_BYTES_MAX = FRAGMENT_PAYLOAD_BYTES * FRAGMENTS_MAX
+"""Total is one byte."""
+MESSAGE_CHECK_BYTES = 2
+"""CRC-16 before a message of several frames."""
+MESSAGE_BYTES_MAX = FRAGMENT_PAYLOAD_BYTES * FRAGMENTS_MAX - MESSAGE_CHECK_BYTES
+MAP_FIELDS_MAX = 32
+"""Fields in any map of a message, known or not."""
+LIST_ITEMS_MAX = 64
+"""Items in any list of a message, known or not."""
 
 NAME_BYTES_MAX = 24
 REASON_BYTES_MAX = 80
@@ -68,8 +82,18 @@ PEERS_MAX = 256
 PARTIAL_TRANSFERS_MAX = 32
 PARTIAL_TRANSFERS_PER_PEER_MAX = 4
 DONE_TRANSFERS_MAX = 64
-OUTGOING_TRANSFERS_MAX = 64
+"""Whole messages whose frames are known again when they come twice."""
+OUTGOING_TRANSFERS_MAX = 128
+"""Messages that wait or are kept for a Gap; less than the 256 transfer numbers, so that no two share one."""
+REPLIES_WAITING_MAX = 32
+"""Waiting messages that answer a peer's with one packet: what it makes us send, it can't make us hoard."""
+REPLIES_WAITING_PER_PEER_MAX = 8
 GAPS_MAX = 3
 """Times that one silent transfer is asked about before it is given up."""
+QUESTIONS_MAX = 64
+"""Our own questions open at once."""
+RESTARTS_MAX = 3
+"""Times that one question is put anew to a peer that forgot it."""
 ASKS_HELD_MAX = 64
 ASKS_HELD_PER_PEER_MAX = 8
+"""Questions of one peer held at once, answered ones included."""

@@ -1,6 +1,7 @@
 """The frames waiting to be sent, most urgent first, and the sent ones kept in case a peer lacks some.
 
-Knows nothing of what the messages mean beyond how urgent their kind is.
+Knows nothing of what the messages mean beyond how urgent their kind is and which of them says the same thing anew.
+Holds a bounded number of messages, however many a peer asks for and however seldom something may be sent.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ from dataclasses import dataclass
 from protocol import limits
 from protocol.codec import encode
 from protocol.fragments import split
-from protocol.messages import AnswerDone, AnswerPiece, Ask, Beacon, Message
+from protocol.messages import AnswerDone, AnswerPiece, Ask, Beacon, Message, Who
 
 __all__ = ["Outbox", "Packet"]
 
-_URGENT, _QUESTION, _ANSWER, _NEWS = range(4)
-_RANKS: dict[type[Message], int] = {Ask: _QUESTION, AnswerPiece: _ANSWER, AnswerDone: _ANSWER, Beacon: _NEWS}
+_REPLY, _QUESTION, _ANSWER, _NEWS = range(4)
+_RANKS: dict[type[Message], int] = {
+    Who: _QUESTION,
+    Ask: _QUESTION,
+    AnswerPiece: _ANSWER,
+    AnswerDone: _ANSWER,
+    Beacon: _NEWS,
+}
+"""Every other kind is a reply: one packet, wanted at once."""
+_NUMBERS = 256
+"""Transfer numbers are one byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class Packet:
     kind: str
     """Name of the message that it carries, or a part of."""
     ask_id: int | None
+    """The question that it belongs to: one of ours as `Session.ask` returned it, a peer's by the peer's id."""
     transfer: int
     index: int
     total: int
@@ -40,62 +51,145 @@ class Packet:
         return self.index == self.total - 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Transfer:
+    """A message, as the packets that carry it."""
+
+    message: Message
+    rank: int
+    packets: tuple[Packet, ...]
+    waiting: deque[int]
+    """Indices of the packets still to be sent, in order."""
+
+    @property
+    def peer(self) -> str | None:
+        return self.packets[0].peer
+
+    @property
+    def ask_id(self) -> int | None:
+        return self.packets[0].ask_id
+
+    @property
+    def untouched(self) -> bool:
+        return len(self.waiting) == len(self.packets)
+
+
 class Outbox:
     """Queues messages as packets and remembers the transfers of late."""
 
     def __init__(self, first_transfer: int) -> None:
         """`first_transfer` (0 to 255) should differ from one start of the node to the next."""
-        self._next_transfer = first_transfer & 255
-        self._queues: tuple[deque[Packet], ...] = tuple(deque() for _ in range(4))
-        self._sent: OrderedDict[tuple[str | None, int], tuple[int, tuple[Packet, ...]]] = OrderedDict()
+        self._next_number = first_transfer % _NUMBERS
+        self._held: OrderedDict[int, _Transfer] = OrderedDict()
+        self._queues: tuple[OrderedDict[int, None], ...] = tuple(OrderedDict() for _ in range(4))
+        """Per rank, the transfers with packets waiting."""
 
     def __len__(self) -> int:
-        return sum(len(queue) for queue in self._queues)
+        return sum(len(self._held[number].waiting) for queue in self._queues for number in queue)
 
-    def queue(self, message: Message, peer: str | None) -> int:
-        """Queue `message` and return its transfer number; raises LocalError when it breaks a limit."""
-        frames = split(encode(message), self._next_transfer)
-        transfer = self._next_transfer
-        self._next_transfer = transfer + 1 & 255
-        rank = _RANKS.get(type(message), _URGENT)
-        ask_id = getattr(message, "ask_id", None)
+    def queue(self, message: Message, peer: str | None, *, ask_id: int | None = None) -> bool:
+        """Queue `message`, in place of one that says the same and has not begun to leave; False when there is no room.
+
+        Raises LocalError when it breaks a limit. `ask_id` is for `Packet`, where it is not the message's own.
+        """
+        data = encode(message)
+        rank = _RANKS.get(type(message), _REPLY)
+        self._withdraw(message, peer)
+        if (rank == _REPLY and not self._room_for_reply(peer)) or not self._make_room():
+            return False
+        number = self._take_number()
+        frames = split(data, number)
+        about: int | None = getattr(message, "ask_id", None) if ask_id is None else ask_id
         packets = tuple(
-            Packet(peer, frame, type(message).__name__, ask_id, transfer, index, len(frames))
+            Packet(peer, frame, type(message).__name__, about, number, index, len(frames))
             for index, frame in enumerate(frames)
         )
-        self._queues[rank].extend(packets)
-        self._sent[peer, transfer] = (rank, packets)
-        self._sent.move_to_end((peer, transfer))
-        if len(self._sent) > limits.OUTGOING_TRANSFERS_MAX:
-            self._sent.popitem(last=False)
-        return transfer
+        self._held[number] = _Transfer(message, rank, packets, deque(range(len(packets))))
+        self._queues[rank][number] = None
+        return True
 
-    def queue_again(self, peer: str, transfer: int, missing: Iterable[int]) -> bool:
-        """Queue the named frames of a transfer again (all when none is named), unless they still wait.
+    def repeat(self, message: Message, peer: str) -> bool:
+        """Queue the packets of `message` again, under their old number if it is still held; False without room."""
+        for number, transfer in self._held.items():
+            if transfer.message is message:
+                self._requeue(number, transfer, ())
+                return True
+        return self.queue(message, peer)
+
+    def queue_again(self, peer: str, number: int, missing: Iterable[int]) -> bool:
+        """Queue the named packets of a transfer again (all when none is named), unless they still wait.
 
         Returns False when the transfer is no longer held.
         """
-        held = self._sent.get((peer, transfer))
-        if held is None:
+        transfer = self._held.get(number)
+        if transfer is None or transfer.peer != peer:
             return False
-        rank, packets = held
-        wanted = frozenset(missing) or frozenset(range(len(packets)))
-        waiting = set(self._queues[rank])
-        self._queues[rank].extend(p for p in packets if p.index in wanted and p not in waiting)
+        self._requeue(number, transfer, missing)
         return True
 
     def drop(self, peer: str, ask_id: int) -> None:
         """Forget everything about one question: what waits and what is held."""
-        for queue in self._queues:
-            kept = [p for p in queue if (p.peer, p.ask_id) != (peer, ask_id)]
-            queue.clear()
-            queue.extend(kept)
-        for key in [key for key, (_, held) in self._sent.items() if (held[0].peer, held[0].ask_id) == (peer, ask_id)]:
-            del self._sent[key]
+        for number, transfer in list(self._held.items()):
+            if (transfer.peer, transfer.ask_id) == (peer, ask_id):
+                self._forget(number)
 
     def next(self) -> Packet | None:
         """Take the most urgent packet, or None."""
         for queue in self._queues:
-            if queue:
-                return queue.popleft()
+            for number in queue:
+                transfer = self._held[number]
+                packet = transfer.packets[transfer.waiting.popleft()]
+                if not transfer.waiting:
+                    del queue[number]
+                return packet
         return None
+
+    def waits(self, number: int) -> bool:
+        """Whether packets of the transfer with this number are still to be sent."""
+        return number in self._held and bool(self._held[number].waiting)
+
+    def _withdraw(self, message: Message, peer: str | None) -> None:
+        for number, transfer in self._held.items():
+            if transfer.peer == peer and transfer.untouched and _subject(transfer.message) == _subject(message):
+                self._forget(number)
+                return
+
+    def _room_for_reply(self, peer: str | None) -> bool:
+        waiting = [self._held[number].peer for number in self._queues[_REPLY]]
+        return len(waiting) < limits.REPLIES_WAITING_MAX and waiting.count(peer) < limits.REPLIES_WAITING_PER_PEER_MAX
+
+    def _make_room(self) -> bool:
+        if len(self._held) < limits.OUTGOING_TRANSFERS_MAX:
+            return True
+        for number, transfer in self._held.items():
+            if not transfer.waiting:
+                self._forget(number)
+                return True
+        return False
+
+    def _take_number(self) -> int:
+        while self._next_number in self._held:
+            self._next_number = (self._next_number + 1) % _NUMBERS
+        number = self._next_number
+        self._next_number = (number + 1) % _NUMBERS
+        return number
+
+    def _requeue(self, number: int, transfer: _Transfer, missing: Iterable[int]) -> None:
+        wanted = frozenset(missing) or frozenset(range(len(transfer.packets)))
+        again = sorted(wanted.intersection(range(len(transfer.packets))).difference(transfer.waiting))
+        transfer.waiting.extend(again)
+        if again:
+            self._queues[transfer.rank][number] = None
+
+    def _forget(self, number: int) -> None:
+        transfer = self._held.pop(number)
+        self._queues[transfer.rank].pop(number, None)
+
+
+def _subject(message: Message) -> tuple[type[Message], object, object]:
+    """What a message is about: a later one of the same subject makes an earlier one needless."""
+    return (
+        type(message),
+        getattr(message, "ask_id", None),
+        getattr(message, "number", getattr(message, "transfer", None)),
+    )

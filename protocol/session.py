@@ -1,13 +1,15 @@
 """One node's side of the protocol on one bearer, without I/O: frames in, events and packets out.
 
-`receive`, `ask`, `answer` and the timer change state and queue; nothing is sent here. Every method takes `now` in
-seconds of any steady clock; `next_timer` says when `handle_timer` wants to be called.
+`receive`, `ask`, `answer` and the timer change state and queue; nothing is sent here. `now` is in seconds of any
+steady clock; `next_timer` says when `handle_timer` wants to be called. Whatever arrives, nothing but Dropped comes of
+what makes no sense, and memory stays within `protocol.limits`.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from functools import partial as bound
 from typing import TYPE_CHECKING
 
 from protocol import limits
@@ -40,6 +42,8 @@ __all__ = ["Session"]
 
 _HOPS_UNKNOWN = 3
 _GAP_SLACK_S = 1.0
+_GAPS_PATIENT = 2
+"""While fewer Gaps about a transfer went unanswered, it is still coming: its question is not asked again."""
 
 
 class Session:
@@ -59,8 +63,8 @@ class Session:
         self._outbox = Outbox(rng.getrandbits(8))
         self._reassembler = Reassembler()
         self._questions: dict[int, Question] = {}
-        self._requests: OrderedDict[tuple[str, int], Request] = OrderedDict()
-        self._gaps: dict[tuple[str, int], tuple[int, float]] = {}
+        """By the id that their owner knows."""
+        self._requests: dict[tuple[str, int], Request] = {}
         self._hops: OrderedDict[str, int] = OrderedDict()
         self._events: deque[Event] = deque()
 
@@ -82,13 +86,19 @@ class Session:
         Raises LocalError when the question breaks a limit. Ends in exactly one AnswerFinished or AskFailed, unless
         cancelled.
         """
-        ask_id = self._rng.getrandbits(32)
-        while ask_id in self._questions:
-            ask_id = self._rng.getrandbits(32)
+        if not turns:
+            raise LocalError("there is no question", "the conversation is empty")
+        if len(self._questions) >= limits.QUESTIONS_MAX:
+            raise LocalError(
+                "the question was not sent", f"{limits.QUESTIONS_MAX} are open already", "wait for answers"
+            )
+        ask_id = self._fresh_id()
         ask = Ask(ask_id, model, deadline_s, max_tokens, turns)
-        self._outbox.queue(ask, peer)
+        queue = bound(self._outbox.queue, peer=peer, ask_id=ask_id)
+        if not queue(ask):
+            raise LocalError("the question was not sent", "too many messages wait to be sent already", "ask later")
         self._questions[ask_id] = Question(
-            peer, ask, now + deadline_s, expect_s, 2 * self._pace_s(peer), self._outbox.queue
+            ask_id, peer, ask, now + deadline_s, expect_s, 2 * self._pace_s(peer), queue, self._fresh_id
         )
         return ask_id
 
@@ -101,26 +111,35 @@ class Session:
 
     # Answering
 
-    def accept(self, peer: str, ask_id: int, wait_s: int, now: float) -> None:
-        """Promise the answer in `wait_s` seconds."""
-        self._request(peer, ask_id).accept(wait_s, now)
+    def accept(self, peer: str, ask_id: int, wait_s: float, now: float) -> None:
+        """Promise the answer in `wait_s` seconds. Nothing happens when its question is closed."""
+        if (request := self._requests.get((peer, ask_id))) is not None:
+            request.accept(wait_s, now)
 
     def expect(self, peer: str, ask_id: int, wait_s: float, now: float) -> None:
         """Note when the answer should be ready, to be told only if the peer asks again."""
-        self._request(peer, ask_id).expect(wait_s, now)
+        if (request := self._requests.get((peer, ask_id))) is not None:
+            request.expect(wait_s, now)
 
     def answer(self, peer: str, part: AnswerPiece | AnswerDone) -> None:
         """Queue the next part of an answer; raises LocalError when its question is closed or it breaks a limit."""
-        self._request(peer, part.ask_id).add(part)
+        request = self._requests.get((peer, part.ask_id))
+        if request is None:
+            raise LocalError("the answer was not sent", "its question is closed")
+        request.add(part)
 
     def decline(self, peer: str, message: Busy | Refuse) -> None:
-        """Say that no answer will come, or none now."""
-        self._request(peer, message.ask_id).say_no(message)
+        """Say that no answer will come, or none now. Nothing happens when the question is closed.
+
+        Raises LocalError when the message breaks a limit.
+        """
+        if (request := self._requests.get((peer, message.ask_id))) is not None:
+            request.say_no(message)
 
     # News
 
     def announce(self, news: Beacon | Who) -> None:
-        """Queue a broadcast."""
+        """Queue a broadcast, in place of one of its kind that still waits; raises LocalError when it breaks a limit."""
         self._outbox.queue(news, None)
 
     # Frames
@@ -129,11 +148,11 @@ class Session:
         """Take one frame from `peer`, which came over `hops` transmissions (0 when unknown)."""
         try:
             fragment = read_frame(frame)
-            self._note_hops(peer, hops)
+            self._note_heard(peer, hops)
             data = self._reassembler.add(peer, fragment, now)
             if data is not None:
                 self._take(decode(data), peer, now)
-            elif fragment.total > 1:
+            elif fragment.total > 1 and self._asked(peer):
                 self._take_beginning(peer, fragment.transfer, now)
         except RemoteError as error:
             self._events.append(Dropped(peer, str(error)))
@@ -144,8 +163,9 @@ class Session:
 
     def packet_sent(self, packet: Packet, now: float) -> None:
         """The bearer has sent `packet`: waiting for the reply starts here."""
-        if packet.kind == Ask.__name__ and packet.last and packet.ask_id in self._questions:
-            self._questions[packet.ask_id].was_sent(now)
+        question = self._questions.get(packet.ask_id) if packet.ask_id is not None else None
+        if question is not None and packet.kind == Ask.__name__ and not self._outbox.waits(packet.transfer):
+            question.was_sent(packet.total, now)
 
     @property
     def packets_waiting(self) -> int:
@@ -171,7 +191,7 @@ class Session:
         for partial in self._reassembler.incomplete:
             if now >= self._gap_at(partial):
                 self._ask_for_gap(partial, now)
-        incoming = {partial.peer for partial in self._reassembler.incomplete}
+        incoming = {partial.peer for partial in self._reassembler.incomplete if partial.gaps < _GAPS_PATIENT}
         for question in list(self._questions.values()):
             self._events += question.handle_timer(now, incoming=question.peer in incoming)
             self._tidy(question)
@@ -189,18 +209,20 @@ class Session:
     def _pace_s(self, peer: str) -> float:
         return self._path_time(limits.FRAME_BYTES_MAX, self._hops.get(peer) or _HOPS_UNKNOWN)
 
-    def _note_hops(self, peer: str, hops: int) -> None:
-        if hops:
+    def _note_heard(self, peer: str, hops: int) -> None:
+        for question in self._questions.values():
+            question.heard |= question.peer == peer
+        if hops > 0:
             self._hops[peer] = hops
             self._hops.move_to_end(peer)
             if len(self._hops) > limits.PEERS_MAX:
                 self._hops.popitem(last=False)
 
-    def _request(self, peer: str, ask_id: int) -> Request:
-        try:
-            return self._requests[peer, ask_id]
-        except KeyError:
-            raise LocalError("the answer was not sent", "its question is closed") from None
+    def _fresh_id(self) -> int:
+        taken = self._questions.keys() | {question.ask.ask_id for question in self._questions.values()}
+        while (ask_id := self._rng.getrandbits(32)) in taken:
+            pass
+        return ask_id
 
     def _take(self, message: Message, peer: str, now: float) -> None:
         match message:
@@ -217,30 +239,33 @@ class Session:
             case Gap():
                 if not self._outbox.queue_again(peer, message.transfer, message.missing):
                     self._events.append(Dropped(peer, "it asked for parts of a message that is no longer held"))
-            case AnswerPiece() | AnswerDone():
-                question = self._question(peer, message.ask_id)
-                if question is not None:
-                    self._events += question.take_answer(message, now)
-                    self._tidy(question)
-            case Accept() | Busy() | Refuse():
-                question = self._question(peer, message.ask_id)
-                if question is not None:
-                    self._events += question.take(message, now)
-                    self._tidy(question)
+            case Accept() | Busy() | Refuse() | AnswerPiece() | AnswerDone():
+                self._take_reply(message, peer, now)
 
     def _question(self, peer: str, ask_id: int) -> Question | None:
-        question = self._questions.get(ask_id)
-        if question is None or question.peer != peer:
+        """Our open question that `peer` knows as `ask_id`."""
+        for question in self._questions.values():
+            if (question.peer, question.ask.ask_id) == (peer, ask_id):
+                return question
+        return None
+
+    def _take_reply(self, message: Accept | Busy | Refuse | AnswerPiece | AnswerDone, peer: str, now: float) -> None:
+        question = self._question(peer, message.ask_id)
+        if question is None:
             self._events.append(Dropped(peer, "it answered a question that is not open with it"))
-            return None
-        return question
+            return
+        if isinstance(message, AnswerPiece | AnswerDone):
+            self._events += question.take_answer(message, now)
+        else:
+            self._events += question.take(message, now)
+        self._tidy(question)
 
     def _take_beginning(self, peer: str, transfer: int, now: float) -> None:
         for partial in self._reassembler.incomplete:
             if (partial.peer, partial.transfer) == (peer, transfer):
                 answer = decode_answer_prefix(partial.prefix)
-                question = self._questions.get(answer.ask_id) if answer else None
-                if answer and question and question.peer == peer:
+                question = self._question(peer, answer.ask_id) if answer else None
+                if answer and question:
                     self._events += question.take_answer(answer, now, missing=len(partial.missing))
 
     def _take_ask(self, ask: Ask, peer: str, now: float) -> None:
@@ -248,27 +273,34 @@ class Session:
         known = self._requests.get(key)
         if known is not None:
             known.again(ask, now)
-            return
-        if not ask.turns:
-            self._outbox.queue(Refuse(ask.ask_id, RefuseCode.FORGOTTEN), peer)
-            return
-        held = [request for request in self._requests.values() if request.peer == peer and request.open]
-        if len(held) >= limits.ASKS_HELD_PER_PEER_MAX:
-            self._events.append(Dropped(peer, f"it has {len(held)} questions open already"))
-            return
-        if len(self._requests) >= limits.ASKS_HELD_MAX and not self._make_room():
-            self._events.append(Dropped(peer, f"{limits.ASKS_HELD_MAX} questions are open already"))
-            return
-        expires_at = now + max(limits.DEADLINE_S_MIN, ask.deadline_s)
-        self._requests[key] = Request(peer, ask, expires_at, self._outbox.queue, self._outbox.queue_again)
-        self._events.append(AskReceived(peer, ask))
+        elif not ask.turns:
+            self._events.append(Dropped(peer, "it repeated a question that is not held"))
+            if self._serves(peer):
+                self._outbox.queue(Refuse(ask.ask_id, RefuseCode.FORGOTTEN), peer)
+        elif not self._make_room(peer):
+            self._events.append(Dropped(peer, "too many questions are held already"))
+        else:
+            expires_at = now + max(limits.DEADLINE_S_MIN, ask.deadline_s)
+            self._requests[key] = Request(peer, ask, expires_at, self._outbox.queue, self._outbox.repeat)
+            self._events.append(AskReceived(peer, ask))
 
-    def _make_room(self) -> bool:
-        for key, request in self._requests.items():
-            if not request.open:
-                del self._requests[key]
-                return True
-        return False
+    def _make_room(self, peer: str) -> bool:
+        """Forget the oldest question that may go, if `peer` or all hold too many: strangers take no friend's place."""
+        own = [request for request in self._requests.values() if request.peer == peer]
+        if len(own) >= limits.ASKS_HELD_PER_PEER_MAX:
+            may_go = [request for request in own if not request.open]
+        elif len(self._requests) >= limits.ASKS_HELD_MAX:
+            may_go = [request for request in self._requests.values() if not self._serves(request.peer)]
+            if not may_go and self._serves(peer):
+                may_go = [request for request in self._requests.values() if not request.open]
+        else:
+            return True
+        if not may_go:
+            return False
+        if may_go[0].open:
+            self._close(may_go[0], expired=False)
+        del self._requests[may_go[0].peer, may_go[0].ask.ask_id]
+        return True
 
     def _close(self, request: Request, *, expired: bool) -> None:
         self._outbox.drop(request.peer, request.ask.ask_id)
@@ -277,21 +309,26 @@ class Session:
 
     def _tidy(self, question: Question) -> None:
         if question.closed:
-            del self._questions[question.ask.ask_id]
-            self._outbox.drop(question.peer, question.ask.ask_id)
+            del self._questions[question.ask_id]
+            self._outbox.drop(question.peer, question.ask_id)
 
     def _gap_at(self, partial: Incomplete) -> float:
-        count, asked_at = self._gaps.get((partial.peer, partial.transfer), (0, 0.0))
-        quiet_s: float = (2 * self._pace_s(partial.peer) + _GAP_SLACK_S) * (1 << count)
-        return max(partial.heard_at, asked_at) + quiet_s
+        quiet_s: float = (2 * self._pace_s(partial.peer) + _GAP_SLACK_S) * (1 << partial.gaps)
+        return partial.quiet_since + quiet_s
 
     def _ask_for_gap(self, partial: Incomplete, now: float) -> None:
-        key = (partial.peer, partial.transfer)
-        count, _ = self._gaps.pop(key, (0, 0.0))
-        wanted = self._serves(partial.peer) or any(q.peer == partial.peer for q in self._questions.values())
-        if count >= limits.GAPS_MAX or not wanted:
-            self._reassembler.forget(*key)
+        if partial.gaps >= limits.GAPS_MAX or not self._wants(partial):
+            self._reassembler.forget(partial.peer, partial.transfer)
             self._events.append(Dropped(partial.peer, f"{len(partial.missing)} parts of a message never came"))
-            return
-        self._gaps[key] = (count + 1, now)
-        self._outbox.queue(Gap(partial.transfer, partial.missing), partial.peer)
+        else:
+            partial.asked_about(now)
+            self._outbox.queue(Gap(partial.transfer, partial.missing), partial.peer)
+
+    def _wants(self, partial: Incomplete) -> bool:
+        answer = decode_answer_prefix(partial.prefix)
+        if answer is not None:
+            return self._question(partial.peer, answer.ask_id) is not None
+        return self._asked(partial.peer) or self._serves(partial.peer)
+
+    def _asked(self, peer: str) -> bool:
+        return any(question.peer == peer for question in self._questions.values())

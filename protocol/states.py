@@ -53,7 +53,7 @@ class Answering(Enum):
     DECLINED = auto()
     """Busy or Refuse was sent, and is held for repetitions."""
     CLOSED = auto()
-    """Cancelled or past its deadline; only its id is remembered."""
+    """Cancelled, and remembered until its deadline; or past it."""
 
 
 class AnsweringInput(Enum):
@@ -96,8 +96,8 @@ _ANY_OPEN = (Asking.ASKED, Asking.PROMISED, Asking.RECEIVING)
 ASKER: dict[tuple[Asking, AskingInput], tuple[Asking, Do]] = {
     (Asking.ASKED, AskingInput.ACCEPT): (Asking.PROMISED, Do.WAIT_PROMISED),
     (Asking.PROMISED, AskingInput.ACCEPT): (Asking.PROMISED, Do.WAIT_PROMISED),
-    (Asking.ASKED, AskingInput.BUSY): (Asking.CLOSED, Do.FAIL_BUSY),
-    (Asking.PROMISED, AskingInput.BUSY): (Asking.CLOSED, Do.FAIL_BUSY),
+    (Asking.RECEIVING, AskingInput.ACCEPT): (Asking.RECEIVING, Do.WAIT_PROMISED),
+    **{(state, AskingInput.BUSY): (Asking.CLOSED, Do.FAIL_BUSY) for state in _ANY_OPEN},
     **{(state, AskingInput.REFUSE): (Asking.CLOSED, Do.FAIL_REFUSED) for state in _ANY_OPEN},
     **{(state, AskingInput.FORGOTTEN): (Asking.ASKED, Do.ASK_WHOLE_AGAIN) for state in _ANY_OPEN},
     **{(state, AskingInput.PART): (Asking.RECEIVING, Do.SHOW) for state in _ANY_OPEN},
@@ -117,11 +117,11 @@ ANSWERER: dict[tuple[Answering, AnsweringInput], tuple[Answering, Do]] = {
     **{(state, AnsweringInput.DECLINE): (Answering.DECLINED, Do.SEND_DECLINE) for state in _UNDECIDED},
     **{(state, AnsweringInput.AGAIN): (state, Do.SEND_MISSING) for state in (*_UNDECIDED, Answering.ANSWERED)},
     (Answering.DECLINED, AnsweringInput.AGAIN): (Answering.DECLINED, Do.REPEAT_DECLINE),
-    **{(state, AnsweringInput.CANCEL): (Answering.CLOSED, Do.STOP) for state in (*_UNDECIDED, Answering.ANSWERED)},
+    **{(state, AnsweringInput.CANCEL): (Answering.CLOSED, Do.STOP) for state in _UNDECIDED},
+    (Answering.ANSWERED, AnsweringInput.CANCEL): (Answering.CLOSED, Do.FORGET),
+    (Answering.DECLINED, AnsweringInput.CANCEL): (Answering.CLOSED, Do.FORGET),
     **{(state, AnsweringInput.EXPIRE): (Answering.CLOSED, Do.STOP) for state in _UNDECIDED},
-    **{
-        (state, AnsweringInput.EXPIRE): (Answering.CLOSED, Do.FORGET)
-        for state in (Answering.ANSWERED, Answering.DECLINED)
-    },
+    (Answering.ANSWERED, AnsweringInput.EXPIRE): (Answering.CLOSED, Do.FORGET),
+    (Answering.DECLINED, AnsweringInput.EXPIRE): (Answering.CLOSED, Do.FORGET),
 }
 """(state, input) -> (next state, action) of one of a peer's questions."""
