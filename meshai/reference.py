@@ -8,10 +8,12 @@ from meshai.cli import main
 
 __all__ = ["reference"]
 
+_WIDTH: dict[str, int] = {"terminal_width": 100, "max_content_width": 100}
+
 
 def reference() -> str:
     """The whole page, as Markdown."""
-    context = click.Context(main, info_name="meshai", terminal_width=100, max_content_width=100)
+    context = click.Context(main, info_name="meshai", **_WIDTH, **main.context_settings)
     parts = ["# The command line\n\nMade from the commands by `make docs`; do not edit.\n", *_command(main, context, 2)]
     return "\n".join(parts)
 
@@ -22,8 +24,7 @@ def _command(command: click.Command, context: click.Context, level: int) -> list
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             if child is not None and not child.hidden:
-                settings = {"terminal_width": 100, "max_content_width": 100}
-                parts += _command(child, click.Context(child, parent=context, info_name=name, **settings), level + 1)
+                parts += _command(child, click.Context(child, parent=context, info_name=name, **_WIDTH), level + 1)
     return parts
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
 from math import ceil
 
 import trio
@@ -31,7 +32,8 @@ class BusyError(Exception):
 @dataclass(eq=False, slots=True)
 class _Work:
     seconds: float
-    started_at: float | None = None
+    started_at: float = 0.0
+    """Set when it gets a slot."""
     turn: trio.Event | None = None
 
 
@@ -48,8 +50,11 @@ class Admission:
         """Seconds until work that comes now would start."""
         if len(self._running) < self._slots:
             return 0.0
-        left = [max(0.0, work.seconds - (now - (work.started_at or now))) for work in self._running]
-        return (sum(left) + sum(work.seconds for work in self._waiting)) / max(1, self._slots)
+        free_at = [max(0.0, work.seconds - (now - work.started_at)) for work in self._running]
+        heapify(free_at)
+        for work in self._waiting:
+            heapreplace(free_at, free_at[0] + work.seconds)
+        return free_at[0]
 
     @asynccontextmanager
     async def slot(self, work_s: float) -> AsyncIterator[None]:

@@ -57,6 +57,8 @@ class AnswerCache:
         self._db: sqlite3.Connection | None = None
         try:
             self._db = self._open()
+        except OSError as error:
+            self._trace.note("cache.off", why=str(error))
         except sqlite3.DatabaseError as error:
             self._set_aside(error)
 
