@@ -37,11 +37,12 @@ def command(question: str, preset: str, model: str, without_relay: bool, as_json
 
     A node without a model asks, a node two hops away answers, every packet is shown. Nothing real is transmitted.
     """
-    run(partial(_demo, question, preset_named(preset), model, without_relay, as_json), as_json=as_json)
+    run(partial(_demo, question, preset, model, without_relay, as_json), as_json=as_json)
 
 
-async def _demo(question: str, preset: Preset, model: str, without_relay: bool, as_json: bool) -> None:
+async def _demo(question: str, preset_name: str, model: str, without_relay: bool, as_json: bool) -> None:
     show = _Show(as_json)
+    preset = preset_named(preset_name)
     async with neighbourhood(preset, model, without_relay=without_relay, tell=show.step, hear=show.flight) as here:
         show.numbers = here.numbers
         ports = ", ".join(f"{name} 127.0.0.1:{port}" for name, port in here.ports.items())
