@@ -224,7 +224,8 @@ class VirtualRadio(Station, Host):
 class _Attachment(Client):
     """Turns what the radio says into RadioEvents, until it goes."""
 
-    def __init__(self, deliver: Callable[[RadioEvent], None]) -> None:
+    def __init__(self, own_number: int, deliver: Callable[[RadioEvent], None]) -> None:
+        self._own_number = own_number
         self._deliver = deliver
         self.lost = trio.Event()
         self.reason = ""
@@ -249,7 +250,7 @@ class _Attachment(Client):
 
     def queued(self, status: QueueStatus) -> None:
         if status.error:
-            self._deliver(RadioAck(status.packet_id, 0, status.error))
+            self._deliver(RadioAck(status.packet_id, self._own_number, status.error))
 
     def gone(self, reason: str) -> None:
         self.reason = reason
@@ -278,7 +279,7 @@ class VirtualRadioPort(RadioPort):
         """Hold the radio until cancelled; take it back a second after another client took it."""
         while True:
             await self._radio.until_switched(on=True)
-            attachment = _Attachment(deliver)
+            attachment = _Attachment(self._radio.node_number, deliver)
             deliver(RadioUp(self.info))
             self._radio.attach(attachment)
             try:
