@@ -10,13 +10,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
-from nodes.models.disk import SPARE_BYTES, disk_error, exclusive, free_bytes, require_space, size_text
+from nodes.models.disk import disk_error, exclusive, require_space, size_text
 from nodes.models.web import Interrupted, Reply, plain, request
 from protocol.errors import LocalError
 
@@ -193,7 +193,7 @@ class _Job:
         if have and not self._can_continue(known, have):
             self._start_over()
             have = 0
-        digest = await file_digest(self._part, self._file, self._watch)
+        digest = await file_digest(self._part, self._file, self._watch) if have else Digest()
         if have and have == self._total:
             return self._judge(digest)
         headers = {"Range": f"bytes={have}-"} if have else {}
@@ -274,41 +274,43 @@ class _Job:
 
     async def _receive(self, reply: Reply, digest: Digest) -> None:
         block = bytearray()
-        next_space_check = digest.size_bytes + _SPACE_CHECK_BYTES
-        first = digest.size_bytes == 0
-        try:
-            async with aclosing(reply.pieces()) as pieces:
-                async for piece in pieces:
-                    block += piece
-                    if first and len(block) >= len(self._remote.magic):
-                        self._check_start(block)
-                        first = False
-                    if self._total and digest.size_bytes + len(block) > self._total:
-                        self._discard()
-                        raise LocalError(
-                            f"The server of {plain(self._remote.url)} sends more than it announced",
-                            f"more than {self._total:,} bytes",
-                            "Don't trust it; try another source",
-                        )
-                    if len(block) >= _BLOCK_BYTES:
-                        # Taken out of `block` first: what is being written must not be written again below.
-                        full, block = block, bytearray()
-                        with trio.CancelScope(shield=True):
-                            await trio.to_thread.run_sync(self._store, full, digest)
-                        self._watch(Progress("downloading", self._name, digest.size_bytes, self._total))
-                    if digest.size_bytes >= next_space_check:
-                        next_space_check += _SPACE_CHECK_BYTES
-                        if free_bytes(self._part.parent) < SPARE_BYTES:
-                            require_space(self._part.parent, max(0, self._total - digest.size_bytes), self._name)
-            if first:
+        unseen = digest.size_bytes == 0
+        space_checked_at = digest.size_bytes
+
+        async def take(piece: bytes) -> None:
+            nonlocal block, unseen, space_checked_at
+            block += piece
+            if unseen and len(block) >= len(self._remote.magic):
                 self._check_start(block)
+                unseen = False
+            if self._total and digest.size_bytes + len(block) > self._total:
+                self._discard()
+                raise LocalError(
+                    f"The server of {plain(self._remote.url)} sends more than it announced",
+                    f"more than {self._total:,} bytes",
+                    "Don't trust it; try another source",
+                )
+            if len(block) < _BLOCK_BYTES:
+                return
+            # Taken out of `block` first: what is being written must not be written again below.
             full, block = block, bytearray()
-            self._store(full, digest)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._store, full, digest)
+            self._watch(Progress("downloading", self._name, digest.size_bytes, self._total))
+            if digest.size_bytes >= space_checked_at + _SPACE_CHECK_BYTES:
+                space_checked_at = digest.size_bytes
+                require_space(self._part.parent, max(0, self._total - digest.size_bytes), self._name)
+
+        try:
+            await reply.read(take)
         except (Interrupted, trio.Cancelled, KeyboardInterrupt):
             # Each byte counts on a slow line. A disk that refuses them now will say so again.
             with suppress(OSError):
                 self._store(block, digest)
             raise
+        if unseen:
+            self._check_start(block)
+        self._store(block, digest)
         self._watch(Progress("downloading", self._name, digest.size_bytes, self._total))
 
     def _check_start(self, block: bytearray) -> None:

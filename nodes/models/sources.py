@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
 
@@ -48,17 +47,20 @@ async def wheel_remote(client: httpx.AsyncClient, piece: Piece) -> Remote:
     page = f"{index_url()}/{piece.project}/"
     check_url(page)
     text = bytearray()
-    async with request(client, page, {"Accept": _INDEX_JSON}) as reply, aclosing(reply.pieces()) as pieces:
+
+    async def take(part: bytes) -> None:
+        text.extend(part)
+        if len(text) > _INDEX_BYTES_MAX:
+            raise LocalError(f"The page {plain(page)} is too long", f"over {_INDEX_BYTES_MAX >> 20} MiB")
+
+    async with request(client, page, {"Accept": _INDEX_JSON}) as reply:
         if not reply.headers.get("Content-Type", "").startswith(_INDEX_JSON):
             raise LocalError(
                 f"The package index at {plain(index_url())} can't be understood",
                 "it doesn't answer in JSON (PEP 691)",
                 f"Set MESHAI_PYPI_INDEX to one that does, such as {_INDEX}",
             )
-        async for part in pieces:
-            text += part
-            if len(text) > _INDEX_BYTES_MAX:
-                raise LocalError(f"The page {plain(page)} is too long", f"over {_INDEX_BYTES_MAX >> 20} MiB")
+        await reply.read(take)
     try:
         urls = {str(file["filename"]): str(file["url"]) for file in json.loads(text)["files"]}
     except (ValueError, KeyError, TypeError) as error:

@@ -9,10 +9,12 @@ import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+import trio
+
 from protocol.errors import LocalError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     import httpx
 
@@ -36,15 +38,29 @@ class Reply:
         """Headers of the server that was asked, which may have sent us on to another."""
         self._response = response
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it arrives. Raises Interrupted when it breaks off."""
+    async def read(self, take: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hand the body to `take`, piece by piece.
+
+        Raises Interrupted when the body breaks off, and what `take` raises, which ends the reading.
+        """
         import httpx
 
+        trouble: Exception | None = None
         try:
-            async for piece in self._response.aiter_raw():
-                yield piece
+            with trio.CancelScope() as scope:
+                async for piece in self._response.aiter_raw():
+                    if trouble is None:
+                        try:
+                            await take(piece)
+                        except Exception as error:  # raised again below
+                            # Leaving the loop here would strand httpx's generators half-way; cancelled at their next
+                            # wait they unwind.
+                            trouble = error
+                            scope.cancel()
         except httpx.TransportError as error:
-            raise Interrupted(_reason(error)) from error
+            trouble = trouble or Interrupted(_reason(error))
+        if trouble is not None:
+            raise trouble
 
 
 def check_url(url: str) -> None:
