@@ -2,12 +2,13 @@
 
 `shelf` is what is here, `fetch` brings more, `catalogue` knows what there is, `describe` looks into a file and
 `device` at the machine. Below them: `registry` and `disk` keep, `wheels`, `download`, `sources` and `web` bring,
-`probe` and `header` read GGUF. Imports point down that list.
+`probe` and `header` read GGUF. Imports point down that list. The functions `catalogue.catalogue` and
+`describe.describe` are not lifted up here, where they would hide their modules.
 """
 
 from nodes.config import models_dir
-from nodes.models.catalogue import Catalogue, Entry, Language, catalogue
-from nodes.models.describe import Description, describe
+from nodes.models.catalogue import Catalogue, Entry, Language
+from nodes.models.describe import Description
 from nodes.models.device import Device, fits, memory_bytes, this_device
 from nodes.models.download import Progress
 from nodes.models.fetch import Fetched, get
@@ -36,9 +37,7 @@ __all__ = [
     "Progress",
     "Removal",
     "adopt",
-    "catalogue",
     "default_model",
-    "describe",
     "described",
     "find_model",
     "fits",

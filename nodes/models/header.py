@@ -125,7 +125,7 @@ class _Walk:
         if kind == _ARRAY:
             return self._array()
         if kind == _STRING:
-            length = self._length("string", self._end)
+            length = self._length("string", _HEADER_BYTES_MAX)
             if length <= _KEPT_STRING_BYTES_MAX:
                 return self._text(length)
             self._at += length
@@ -135,7 +135,7 @@ class _Walk:
     def _array(self) -> Value:
         kind = self._scalar("I")
         if kind == _STRING:
-            count = self._count("array items", self._end, 8)
+            count = self._count("array items", _HEADER_BYTES_MAX, 8)
             if count <= _KEPT_ITEMS_MAX:
                 lengths = (self._length("string", _KEPT_STRING_BYTES_MAX) for _ in range(count))
                 return tuple(self._text(length) for length in lengths)
@@ -144,7 +144,7 @@ class _Walk:
         if kind not in _SCALARS:
             raise self._wrong(f"it has an array of type {kind}")
         width = struct.calcsize(f"<{_SCALARS[kind]}")
-        count = self._count("array items", self._end, width)
+        count = self._count("array items", _HEADER_BYTES_MAX, width)
         if count <= _KEPT_ITEMS_MAX:
             return tuple(self._number(kind) for _ in range(count))
         self._at += count * width
