@@ -160,7 +160,7 @@ async def test_a_full_queue_makes_transmit_wait_on_trios_side_and_nothing_is_ref
         flown = []
         neighbourhood.medium.observe(flown.append)
         sent = 0
-        with trio.move_on_after(4) as fill:
+        with trio.move_on_after(5) as fill:
             while True:
                 await port.transmit(bytes(200), to=0xFFFFFFFF, port=256)
                 sent += 1
