@@ -153,7 +153,7 @@ async def _look_at(model: Model) -> dict[str, Any]:
 def _row(form: dict[str, Any]) -> tuple[str, ...]:
     from nodes.models.disk import size_text
 
-    if form["parameters"] is None:
+    if form["trouble"]:
         word = "missing" if form["missing"] else "unusable"
         return (form["name"], "", "", "", size_text(form["size_bytes"]), word, "", _short(form["licence"]))
     return (
