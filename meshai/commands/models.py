@@ -234,11 +234,17 @@ def _entry_form(entry: Entry) -> dict[str, Any]:
 
 
 async def _get(what: str, sha256: str, as_json: bool) -> None:
+    from nodes.config import models_dir
     from nodes.models.catalogue import catalogue
     from nodes.models.disk import size_text
     from nodes.models.fetch import get as fetch
 
     entry = catalogue().find(what)
+    if entry and not (models_dir() / entry.file).exists():
+        dim(
+            f"{entry.title}: {size_text(entry.download_bytes)} to download, at most {size_text(entry.peak_bytes)} of disk "
+            f"on the way and {size_text(entry.size_bytes)} when done"
+        )
     with _progress() as watch:
         try:
             fetched = await fetch(what, sha256=sha256, watch=watch)
