@@ -77,7 +77,7 @@ class Question:
             case Busy():
                 failed = AskFailed(self.ask_id, Failure.BUSY, retry_after_s=message.retry_after_s, heard=True)
                 return self._step(AskingInput.BUSY, now, failed=failed)
-            case Refuse():
+            case _:
                 if message.code is RefuseCode.FORGOTTEN and self.restarts < limits.RESTARTS_MAX:
                     # Only a repetition without the turns can be forgotten; otherwise the reply is late.
                     return self._step(AskingInput.FORGOTTEN, now) if self.held_by_peer else []
@@ -92,7 +92,7 @@ class Question:
         if not missing:
             self.pieces.setdefault(part.number, part.text)
             if isinstance(part, AnswerDone):
-                self.last = part
+                self.last = self.last or part
         whole = self.last is not None and len(self.pieces) > self.last.number
         return self._step(AskingInput.WHOLE if whole else AskingInput.PART, now, part=part, missing=missing)
 

@@ -48,10 +48,10 @@ class PeerTable:
         self._peers: dict[str, Peer] = {}
 
     def heard(self, address: str, beacon: Beacon, hops: int, now: float) -> bool:
-        """Take a beacon; returns False when its node speaks no version of ours."""
+        """Take a beacon; returns False, and forgets the peer, when its node speaks no version of ours."""
+        self._peers.pop(address, None)
         if common_version(beacon.version_min, beacon.version_max) is None:
             return False
-        self._peers.pop(address, None)
         self._peers[address] = Peer(address, beacon, hops, now)
         self._tidy(now)
         return True

@@ -239,7 +239,7 @@ class Session:
             case Gap():
                 if not self._outbox.queue_again(peer, message.transfer, message.missing):
                     self._events.append(Dropped(peer, "it asked for parts of a message that is no longer held"))
-            case Accept() | Busy() | Refuse() | AnswerPiece() | AnswerDone():
+            case _:
                 self._take_reply(message, peer, now)
 
     def _question(self, peer: str, ask_id: int) -> Question | None:

@@ -5,8 +5,14 @@ import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from protocol.errors import LocalError
+
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=3000, print_blob=True)
+settings.load_profile("steady")
+"""The same examples in every run; `pytest --hypothesis-profile=explore` looks for new ones."""
 
 
 @pytest.fixture(scope="session")

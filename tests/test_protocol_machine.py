@@ -337,6 +337,4 @@ def check_bounds(session: Session) -> None:
 
 
 TestLossyPair = LossyPair.TestCase
-TestLossyPair.settings = settings(
-    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestLossyPair.settings = settings(stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow])

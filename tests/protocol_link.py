@@ -1,0 +1,148 @@
+"""Sessions for tests: one that faces a peer played by hand, or two on a line in virtual time."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import count
+from random import Random
+
+from protocol.codec import decode, encode
+from protocol.events import Dropped, Event
+from protocol.fragments import Reassembler, read_frame, split
+from protocol.messages import Message, Role, Turn
+from protocol.outbox import Packet
+from protocol.session import Session
+
+__all__ = ["Line", "Played", "drops", "events", "new_session", "path_time_s", "question"]
+
+
+def path_time_s(frame_bytes: int, hops: int) -> float:
+    """A slow radio: a full frame takes a second per transmission."""
+    return frame_bytes / 200 * hops
+
+
+def new_session(seed: int = 1, *, serves: Callable[[str], bool] = lambda peer: True) -> Session:
+    return Session(rng=Random(seed), path_time=path_time_s, serves=serves)
+
+
+def question(text: str = "Why?") -> tuple[Turn, ...]:
+    return (Turn(Role.USER, text),)
+
+
+def events(session: Session) -> list[Event]:
+    """Every event since the last call."""
+    found = []
+    while (event := session.next_event()) is not None:
+        found.append(event)
+    return found
+
+
+def drops(session: Session) -> list[str]:
+    """Why things were dropped, when nothing else happened."""
+    found = events(session)
+    assert all(isinstance(event, Dropped) for event in found), found
+    return [event.why for event in found if isinstance(event, Dropped)]
+
+
+class Played:
+    """A peer played by hand, facing a session."""
+
+    def __init__(self, session: Session, address: str = "!b", *, first_transfer: int = 0) -> None:
+        self.session = session
+        self.address = address
+        self._transfers = count(first_transfer)
+        self._reassembler = Reassembler()
+
+    def frames(self, message: Message, *, transfer: int | None = None) -> list[bytes]:
+        return split(encode(message), next(self._transfers) % 256 if transfer is None else transfer)
+
+    def give(self, frames: Iterable[bytes], now: float = 0.0, *, hops: int = 0) -> list[Event]:
+        """Let frames arrive; returns the events."""
+        for frame in frames:
+            self.session.receive(frame, self.address, now, hops=hops)
+        return events(self.session)
+
+    def say(self, message: Message, now: float = 0.0, *, hops: int = 0) -> list[Event]:
+        """Let a message arrive; returns the events."""
+        return self.give(self.frames(message), now, hops=hops)
+
+    def packets(self, now: float = 0.0) -> list[Packet]:
+        """Take every packet that waits."""
+        taken = []
+        while (packet := self.session.next_packet()) is not None:
+            self.session.packet_sent(packet, now)
+            taken.append(packet)
+        return taken
+
+    def hears(self, now: float = 0.0) -> list[Message]:
+        """Take every packet that waits, and read the messages that are whole."""
+        messages = []
+        for packet in self.packets(now):
+            data = self._reassembler.add("session", read_frame(packet.frame), now)
+            if data is not None:
+                messages.append(decode(data))
+        return messages
+
+
+class Line:
+    """Two sessions, `a` and `b`, that take turns on one channel; frames cross it whole, or not at all by chance."""
+
+    def __init__(
+        self, handle: Callable[[str, Event], None], *, seed: int = 1, hops: int = 2, loss: float = 0.0
+    ) -> None:
+        """`handle(side, event)` gets every event."""
+        self.now = 0.0
+        self.sent: list[tuple[str, Packet]] = []
+        self.sessions = {"a": new_session(2 * seed), "b": new_session(2 * seed + 1)}
+        self._handle = handle
+        self._hops = hops
+        self._loss = loss
+        self._rng = Random(seed)
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+        self._free_at = 0.0
+
+    def at(self, when: float, do: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (when, next(self._order), do))
+
+    def run(self, until: float) -> None:
+        """Let time pass, to `until` seconds."""
+        while True:
+            self._hand_out_events()
+            self._fill_channel()
+            timers = [at for session in self.sessions.values() if (at := session.next_timer()) is not None]
+            timer = min(timers, default=float("inf"))
+            planned = self._agenda[0][0] if self._agenda else float("inf")
+            if min(timer, planned) > until:
+                self.now = until
+                return
+            self.now = max(self.now, min(timer, planned))
+            if planned <= timer:
+                heapq.heappop(self._agenda)[2]()
+            else:
+                for session in self.sessions.values():
+                    session.handle_timer(self.now)
+
+    def _hand_out_events(self) -> None:
+        for side, session in self.sessions.items():
+            for event in events(session):
+                self._handle(side, event)
+
+    def _fill_channel(self) -> None:
+        if self.now < self._free_at:
+            return
+        for side, session in self.sessions.items():
+            packet = session.next_packet()
+            if packet is not None:
+                self._free_at = self.now + path_time_s(len(packet.frame), self._hops)
+                self.sent.append((side, packet))
+                self.at(self._free_at, partial(self._arrive, side, packet))
+                return
+
+    def _arrive(self, side: str, packet: Packet) -> None:
+        self.sessions[side].packet_sent(packet, self.now)
+        if self._rng.random() >= self._loss:
+            other = "b" if side == "a" else "a"
+            self.sessions[other].receive(packet.frame, side, self.now, hops=self._hops)

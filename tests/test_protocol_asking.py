@@ -1,0 +1,528 @@
+"""Our own question, facing a peer played by hand: what is shown, when it is asked again, how it ends."""
+
+from __future__ import annotations
+
+import pytest
+from protocol_link import Played, drops, events, new_session, question
+
+from protocol import limits
+from protocol.codec import encode
+from protocol.errors import LocalError, RefuseCode
+from protocol.events import (
+    AnswerFinished,
+    AnswerRestarted,
+    AnswerText,
+    AskFailed,
+    AskPromised,
+    Dropped,
+    Failure,
+)
+from protocol.messages import Accept, AnswerDone, AnswerPiece, Ask, Beacon, Busy, Cancel, Gap, Refuse
+from protocol.session import Session
+
+LONG = "The sky is blue. " * 30
+"""Three packets of text."""
+ROUND_TRIP_S = 6.0
+"""Of a full frame over the three hops assumed."""
+FIRST_PATIENCE_S = (ROUND_TRIP_S + 1) * 1.5
+
+
+def asked(*, deadline_s: int = 600, expect_s: float = 0.0, text: str = "Why?") -> tuple[Session, Played, int]:
+    """A session that has sent a question at 0."""
+    session = new_session()
+    peer = Played(session)
+    ask_id = session.ask("!b", question(text), deadline_s=deadline_s, expect_s=expect_s, now=0)
+    (ask,) = peer.hears(0)
+    assert isinstance(ask, Ask)
+    assert ask.ask_id == ask_id
+    return session, peer, ask_id
+
+
+def fire(session: Session, times: int = 1) -> float:
+    """Let the next timers fire; returns when the last did."""
+    now = 0.0
+    for _ in range(times):
+        due = session.next_timer()
+        assert due is not None
+        now = due
+        session.handle_timer(now)
+    return now
+
+
+def test_a_question_travels_as_it_was_asked():
+    session = new_session()
+    ask_id = session.ask("!b", question(), deadline_s=60, expect_s=5, now=0, model="m", max_tokens=70)
+    assert Played(session).hears() == [Ask(ask_id, "m", 60, 70, question())]
+
+
+def test_an_answer_in_one_part_is_shown_and_finished():
+    _, peer, ask_id = asked()
+    assert peer.say(AnswerDone(ask_id, 0, "Because.", "m", 3, True), 4) == [
+        AnswerText(ask_id, "Because."),
+        AnswerFinished(ask_id, "Because.", "m", 3, True),
+    ]
+
+
+def test_an_empty_answer_is_an_answer():
+    _, peer, ask_id = asked()
+    assert peer.say(AnswerDone(ask_id, 0, "", "m", 0)) == [AnswerFinished(ask_id, "", "m", 0, False)]
+
+
+def test_pieces_are_shown_in_order_whatever_order_they_come_in():
+    _, peer, ask_id = asked()
+    assert peer.say(AnswerPiece(ask_id, 1, "two ")) == []
+    assert peer.say(AnswerPiece(ask_id, 0, "one ")) == [AnswerText(ask_id, "one two ")]
+    assert peer.say(AnswerDone(ask_id, 3, "four", "m", 4)) == []
+    assert peer.say(AnswerPiece(ask_id, 2, "three ")) == [
+        AnswerText(ask_id, "three four"),
+        AnswerFinished(ask_id, "one two three four", "m", 4, False),
+    ]
+
+
+def test_the_beginning_of_a_long_part_is_shown_while_the_rest_is_on_its_way():
+    _, peer, ask_id = asked()
+    frames = peer.frames(AnswerDone(ask_id, 0, LONG, "m", 9))
+    shown = ""
+    for frame in frames:
+        before = shown
+        for event in peer.give([frame]):
+            if isinstance(event, AnswerText):
+                shown += event.text
+        assert len(shown) > len(before)
+        assert LONG.startswith(shown)
+    assert shown == LONG
+
+
+def test_the_middle_of_a_long_part_shows_nothing_before_its_beginning():
+    _, peer, ask_id = asked()
+    first, second, third = peer.frames(AnswerDone(ask_id, 0, LONG, "m", 9))
+    assert peer.give([second, third]) == []
+    assert [type(event) for event in peer.give([first])] == [AnswerText, AnswerFinished]
+
+
+def test_a_promise_is_told_and_waited_for():
+    session, peer, ask_id = asked(expect_s=2)
+    assert peer.say(Accept(ask_id, 100), 3) == [AskPromised(ask_id, 100)]
+    assert session.next_timer() == 3 + (100 + ROUND_TRIP_S + 1) * 1.5
+
+
+def test_busy_and_refused_questions_fail_with_what_the_peer_said():
+    _, peer, ask_id = asked()
+    assert peer.say(Busy(ask_id, 30, 90)) == [AskFailed(ask_id, Failure.BUSY, retry_after_s=30, heard=True)]
+    _, peer, ask_id = asked()
+    refuse = Refuse(ask_id, RefuseCode.NO_MODEL, "none here")
+    failed = AskFailed(ask_id, Failure.REFUSED, code=RefuseCode.NO_MODEL, reason="none here", heard=True)
+    assert peer.say(refuse) == [failed]
+
+
+@pytest.mark.parametrize("said", [Busy(0, 5, 5), Refuse(0, RefuseCode.ENGINE_FAILED)])
+def test_a_peer_may_give_up_after_text_was_shown(said):
+    session, peer, ask_id = asked()
+    peer.say(AnswerPiece(ask_id, 0, "one "))
+    (failed,) = peer.say(Busy(ask_id, 5, 5) if isinstance(said, Busy) else Refuse(ask_id, said.code))
+    assert isinstance(failed, AskFailed)
+    assert session.next_timer() is None
+
+
+def test_what_comes_after_the_end_is_dropped():
+    session, peer, ask_id = asked()
+    peer.say(AnswerDone(ask_id, 0, "yes", "m", 1))
+    for late in (
+        Busy(ask_id, 5, 5),
+        Accept(ask_id, 5),
+        AnswerPiece(ask_id, 0, "x"),
+        AnswerDone(ask_id, 0, "x", "m", 1),
+    ):
+        assert peer.say(late) == [Dropped("!b", "it answered a question that is not open with it")]
+    assert session.next_timer() is None
+    assert peer.hears() == []
+
+
+def test_another_peer_cannot_answer():
+    session, peer, ask_id = asked()
+    stranger = Played(session, "!c")
+    for said in (Busy(ask_id, 5, 5), AnswerDone(ask_id, 0, "lie", "m", 1)):
+        assert stranger.say(said) == [Dropped("!c", "it answered a question that is not open with it")]
+    stranger.give(stranger.frames(AnswerDone(ask_id, 0, LONG, "m", 1))[:2])
+    assert len(peer.say(AnswerDone(ask_id, 0, "yes", "m", 1))) == 2
+
+
+def test_an_answer_that_comes_twice_counts_once():
+    _, peer, ask_id = asked()
+    assert peer.say(AnswerPiece(ask_id, 0, "one ")) == [AnswerText(ask_id, "one ")]
+    assert peer.say(AnswerPiece(ask_id, 0, "one ")) == []
+    assert peer.say(AnswerPiece(ask_id, 0, "another ")) == []
+    assert peer.say(AnswerDone(ask_id, 2, "three", "m", 1)) == []
+    assert peer.say(AnswerDone(ask_id, 2, "other", "other", 9)) == []
+    assert peer.say(AnswerPiece(ask_id, 1, "two "))[-1] == AnswerFinished(ask_id, "one two three", "m", 1, False)
+
+
+MISFIT = "a part of its answer does not fit the others"
+
+
+def test_parts_that_contradict_each_other_are_dropped():
+    session, peer, ask_id = asked()
+    peer.say(AnswerPiece(ask_id, 0, "one "))
+    peer.say(AnswerPiece(ask_id, 4, "five "))
+    assert peer.say(AnswerDone(ask_id, 2, "three", "m", 1)) == [Dropped("!b", MISFIT)]
+    assert peer.say(AnswerDone(ask_id, 4, "five", "m", 1)) == [Dropped("!b", MISFIT)]
+    assert peer.say(AnswerDone(ask_id, 5, "six", "m", 1)) == []
+    assert peer.say(AnswerDone(ask_id, 3, "four", "m", 1)) == [Dropped("!b", MISFIT)]
+    assert peer.say(AnswerPiece(ask_id, 5, "six")) == [Dropped("!b", MISFIT)]
+    assert peer.say(AnswerPiece(ask_id, 6, "seven")) == [Dropped("!b", MISFIT)]
+    for number in (1, 2, 3):
+        peer.say(AnswerPiece(ask_id, number, f"{number} "))
+    assert session.next_timer() is None, "it ended"
+
+
+def test_an_answer_longer_than_the_limit_is_not_held():
+    session, peer, ask_id = asked()
+    part = "ß" * (limits.ANSWER_BYTES_MAX // 4)
+    assert peer.say(AnswerPiece(ask_id, 0, part))[-1:] != [Dropped("!b", MISFIT)]
+    assert peer.say(AnswerPiece(ask_id, 1, part))[-1:] != [Dropped("!b", MISFIT)]
+    assert peer.say(AnswerPiece(ask_id, 2, "x")) == [Dropped("!b", MISFIT)]
+    assert fire(session, 1) > 0
+
+
+def test_a_thousand_empty_pieces_make_an_empty_answer():
+    _, peer, ask_id = asked()
+    for number in range(limits.PIECES_MAX - 1):
+        assert peer.say(AnswerPiece(ask_id, number, "")) == []
+    last = limits.PIECES_MAX - 1
+    assert peer.say(AnswerDone(ask_id, last, "", "m", 0)) == [AnswerFinished(ask_id, "", "m", 0, False)]
+
+
+def test_fragments_of_another_message_under_the_same_number_void_the_text_shown():
+    _, peer, ask_id = asked()
+    text, other = LONG * 2, "Nothing of that. " * 60
+    right = peer.frames(AnswerDone(ask_id, 0, text, "m", 9), transfer=7)
+    wrong = peer.frames(AnswerDone(ask_id, 0, other, "m", 9), transfer=7)
+    assert len(right) == len(wrong)
+    (begun,) = peer.give([right[0]])
+    (mixed,) = peer.give([wrong[1]])
+    assert isinstance(begun, AnswerText)
+    assert isinstance(mixed, AnswerText)
+    void, *texts, finished = peer.say(AnswerDone(ask_id, 0, text, "m", 9))
+    assert void == AnswerRestarted(ask_id)
+    assert "".join(event.text for event in texts if isinstance(event, AnswerText)) == text
+    assert finished == AnswerFinished(ask_id, text, "m", 9, False)
+
+
+def test_a_shorter_beginning_that_comes_later_takes_nothing_back():
+    _, peer, ask_id = asked()
+    message = AnswerDone(ask_id, 0, LONG * 2, "m", 9)
+    peer.give(peer.frames(message)[:4])
+    assert peer.give(peer.frames(message)[:1]) == []
+
+
+def test_text_shown_by_mistake_is_void_when_the_answer_turns_out_shorter():
+    _, peer, ask_id = asked()
+    peer.give(peer.frames(AnswerDone(ask_id, 0, LONG, "m", 9))[:2])
+    assert peer.say(AnswerDone(ask_id, 0, "", "m", 0)) == [
+        AnswerRestarted(ask_id),
+        AnswerFinished(ask_id, "", "m", 0, False),
+    ]
+
+
+# Asking again
+
+
+def test_a_question_without_any_reply_is_asked_again_whole_ever_more_rarely():
+    session, peer, ask_id = asked()
+    gaps = []
+    before = 0.0
+    for _ in range(5):
+        now = fire(session)
+        (again,) = peer.hears(now)
+        assert again == Ask(ask_id, "", int(600 - now), 0, question(), frozenset())
+        gaps.append(now - before)
+        before = now
+    assert gaps[0] == FIRST_PATIENCE_S
+    assert gaps[1:] == [pytest.approx(gap * 1.5) for gap in gaps[:-1]]
+
+
+def test_a_peer_that_holds_the_question_is_asked_without_it_for_what_is_missing():
+    session, peer, ask_id = asked()
+    peer.say(AnswerPiece(ask_id, 0, "one "), 1)
+    peer.say(AnswerPiece(ask_id, 2, "three "), 2)
+    now = fire(session)
+    assert peer.hears(now) == [Ask(ask_id, "", int(600 - now), 0, (), frozenset({0, 2}))]
+
+
+def test_a_promised_answer_is_asked_for_without_the_question():
+    session, peer, ask_id = asked()
+    peer.say(Accept(ask_id, 0), 1)
+    (again,) = peer.hears(fire(session))
+    assert isinstance(again, Ask)
+    assert again.turns == ()
+
+
+def test_a_question_waiting_to_be_sent_is_not_asked_twice():
+    session = new_session()
+    session.ask("!b", question(), deadline_s=600, expect_s=0, now=0)
+    assert session.next_timer() == 600
+    session.handle_timer(599)
+    assert session.packets_waiting == 1
+
+
+def test_waiting_starts_when_the_last_packet_left():
+    session = new_session()
+    session.ask("!b", question(LONG), deadline_s=600, expect_s=50, now=0)
+    for now in (10, 20, 30, 40):
+        packet = session.next_packet()
+        if packet is not None:
+            assert session.next_timer() == 600
+            session.packet_sent(packet, now)
+    assert session.next_timer() == 30 + (50 + ROUND_TRIP_S + 1) * 1.5
+
+
+def test_a_long_question_leaves_the_peer_time_to_ask_for_lost_packets():
+    session = new_session()
+    peer = Played(session)
+    session.ask("!b", question(LONG), deadline_s=600, expect_s=0, now=0)
+    first, *_ = peer.packets(0)
+    assert session.next_timer() == (2 * (ROUND_TRIP_S + 1)) * 1.5
+    peer.say(Gap(first.transfer, frozenset({1})), 9)
+    (again,) = peer.packets(10)
+    assert (again.index, again.last) == (1, False)
+    assert session.next_timer() == 10 + (2 * (ROUND_TRIP_S + 1)) * 1.5, "the lost packet counts as sent now"
+
+
+def test_while_the_answer_is_coming_in_it_is_not_asked_for():
+    session, peer, ask_id = asked(deadline_s=3600)
+    peer.give(peer.frames(AnswerDone(ask_id, 0, LONG, "m", 9))[:1], 1)
+    kinds = []
+    for _ in range(6):
+        now = fire(session)
+        kinds += [(type(message).__name__, now) for message in peer.hears(now)]
+    names = [name for name, _ in kinds]
+    assert names[:2] == ["Gap", "Gap"], "missing packets are asked for first, then the whole"
+    assert "Ask" in names[2:]
+
+
+def fill(session: Session) -> None:
+    """Let an answer to another peer take all room that is left."""
+    asker = Played(session, "!d")
+    asker.say(Ask(1, "", 3600, 0, question()))
+    for number in range(limits.OUTGOING_TRANSFERS_MAX):
+        session.answer("!d", AnswerPiece(1, number, "x"))
+    with pytest.raises(LocalError, match="too many messages wait"):
+        session.answer("!d", AnswerPiece(1, limits.OUTGOING_TRANSFERS_MAX, "x"))
+
+
+def test_a_full_outbox_only_delays_the_repetition():
+    session, peer, _ = asked()
+    fill(session)
+    now = fire(session)
+    after = session.next_timer()
+    assert after is not None
+    assert after > now
+    peer.packets(now)
+    session.handle_timer(after)
+    assert [type(message) for message in peer.hears(after)] == [Ask]
+
+
+# The end
+
+
+def test_a_silent_peer_ends_the_question_at_its_deadline():
+    session, _, ask_id = asked(deadline_s=5)
+    assert session.next_timer() == 5
+    session.handle_timer(5)
+    assert events(session) == [AskFailed(ask_id, Failure.DEADLINE)]
+    assert session.next_timer() is None
+
+
+def test_a_failure_tells_whether_the_peer_was_heard_at_all():
+    session, peer, ask_id = asked(deadline_s=5)
+    peer.say(Beacon("house", (), 0, 900, 1, 1), 2)
+    session.handle_timer(5)
+    assert events(session) == [AskFailed(ask_id, Failure.DEADLINE, heard=True)]
+
+
+def test_another_peers_beacon_does_not_count_as_hearing_the_one_asked():
+    session, _, ask_id = asked(deadline_s=5)
+    Played(session, "!c").say(Beacon("house", (), 0, 900, 1, 1), 2)
+    session.handle_timer(5)
+    assert events(session) == [AskFailed(ask_id, Failure.DEADLINE)]
+
+
+def test_giving_a_sent_question_up_tells_the_peer():
+    session, peer, ask_id = asked()
+    session.cancel(ask_id, 3)
+    assert peer.hears(3) == [Cancel(ask_id)]
+    assert events(session) == []
+    assert session.next_timer() is None
+    session.cancel(ask_id, 4)
+    assert peer.hears(4) == []
+
+
+def test_giving_an_unsent_question_up_costs_no_air():
+    session = new_session()
+    ask_id = session.ask("!b", question(), deadline_s=60, expect_s=0, now=0)
+    session.cancel(ask_id, 1)
+    assert session.packets_waiting == 0
+
+
+def test_the_rest_of_a_question_given_up_is_not_sent():
+    session = new_session()
+    ask_id = session.ask("!b", question(LONG), deadline_s=60, expect_s=0, now=0)
+    packet = session.next_packet()
+    assert packet is not None
+    session.cancel(ask_id, 1)
+    session.packet_sent(packet, 2)
+    assert session.next_packet() is None
+    assert session.next_timer() is None
+
+
+# A peer that lost the question
+
+
+def forgotten(session: Session, peer: Played) -> Ask:
+    """The peer restarts; returns the Ask that it gets once it has said so."""
+    (again,) = peer.hears(fire(session))
+    assert isinstance(again, Ask)
+    assert again.turns == ()
+    peer.say(Refuse(again.ask_id, RefuseCode.FORGOTTEN), 20)
+    (whole,) = peer.hears(20)
+    assert isinstance(whole, Ask)
+    return whole
+
+
+def test_a_forgotten_question_is_asked_whole_under_a_fresh_id():
+    session, peer, ask_id = asked()
+    peer.say(Accept(ask_id, 0), 1)
+    whole = forgotten(session, peer)
+    assert whole.turns == question()
+    assert whole.ask_id != ask_id
+    assert whole.have == frozenset()
+    assert peer.say(AnswerDone(whole.ask_id, 0, "yes", "m", 1), 21) == [
+        AnswerText(ask_id, "yes"),
+        AnswerFinished(ask_id, "yes", "m", 1, False),
+    ]
+
+
+def test_text_of_the_forgotten_answer_is_void_and_never_mixed_with_the_new_one():
+    session, peer, ask_id = asked()
+    assert peer.say(AnswerPiece(ask_id, 0, "old "), 1) == [AnswerText(ask_id, "old ")]
+    (again,) = peer.hears(fire(session))
+    assert isinstance(again, Ask)
+    assert peer.say(Refuse(ask_id, RefuseCode.FORGOTTEN), 20) == [AnswerRestarted(ask_id)]
+    (whole,) = peer.hears(20)
+    assert isinstance(whole, Ask)
+    assert [type(event) for event in peer.say(AnswerPiece(ask_id, 0, "old "), 21)] == [Dropped]
+    peer.say(AnswerPiece(whole.ask_id, 0, "new "), 22)
+    assert peer.say(AnswerDone(whole.ask_id, 1, "answer", "m", 2), 23)[-1] == AnswerFinished(
+        ask_id, "new answer", "m", 2, False
+    )
+
+
+def test_a_second_word_of_having_forgotten_changes_nothing():
+    session, peer, ask_id = asked()
+    peer.say(Accept(ask_id, 0), 1)
+    whole = forgotten(session, peer)
+    for late in (ask_id, whole.ask_id):
+        peer.say(Refuse(late, RefuseCode.FORGOTTEN), 22)
+        assert peer.hears(22) == []
+    assert len(peer.say(AnswerDone(whole.ask_id, 0, "yes", "m", 1), 23)) == 2
+
+
+def test_a_peer_that_keeps_forgetting_is_believed_to_refuse():
+    session, peer, ask_id = asked(deadline_s=3600)
+    wire_id = ask_id
+    for _ in range(limits.RESTARTS_MAX):
+        peer.say(Accept(wire_id, 0), 1)
+        wire_id = forgotten(session, peer).ask_id
+    peer.say(Accept(wire_id, 0), 30)
+    (failed,) = peer.say(Refuse(wire_id, RefuseCode.FORGOTTEN), 31)
+    assert failed == AskFailed(ask_id, Failure.REFUSED, code=RefuseCode.FORGOTTEN, heard=True)
+
+
+def test_a_question_asked_anew_is_given_up_under_its_fresh_id():
+    session, peer, ask_id = asked()
+    peer.say(Accept(ask_id, 0), 1)
+    whole = forgotten(session, peer)
+    session.cancel(ask_id, 30)
+    assert peer.hears(30) == [Cancel(whole.ask_id)]
+
+
+def test_the_packets_of_a_question_asked_anew_still_belong_to_it():
+    session, peer, ask_id = asked()
+    peer.say(Accept(ask_id, 0), 1)
+    fire(session)
+    peer.packets(20)
+    peer.say(Refuse(ask_id, RefuseCode.FORGOTTEN), 20)
+    assert [packet.ask_id for packet in peer.packets(20)] == [ask_id]
+
+
+# What can't be asked
+
+
+def test_a_conversation_without_turns_is_not_asked():
+    with pytest.raises(LocalError, match="There is no question"):
+        new_session().ask("!b", (), deadline_s=60, expect_s=0, now=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "deadline_s", "model", "why"),
+    [
+        ("x" * (limits.QUESTION_BYTES_MAX + 1), 60, "", "longer than"),
+        ("x", limits.DEADLINE_S_MAX + 1, "", "outside 0 to 3600"),
+        ("x", 60, "m" * 25, "longer than 24"),
+        ("\ud800", 60, "", "not Unicode"),
+    ],
+)
+def test_a_question_that_breaks_a_limit_leaves_no_trace(text, deadline_s, model, why):
+    session = new_session()
+    with pytest.raises(LocalError, match=why):
+        session.ask("!b", question(text), deadline_s=deadline_s, expect_s=0, now=0, model=model)
+    assert session.packets_waiting == 0
+    assert session.next_timer() is None
+
+
+def test_the_longest_question_can_be_asked():
+    session = new_session()
+    session.ask("!b", question("x" * limits.QUESTION_BYTES_MAX), deadline_s=60, expect_s=0, now=0)
+    (ask,) = Played(session).hears()
+    assert isinstance(ask, Ask)
+    assert len(ask.turns[0].text) == limits.QUESTION_BYTES_MAX
+
+
+def test_open_questions_are_bounded():
+    session = new_session()
+    for _ in range(limits.QUESTIONS_MAX):
+        session.ask("!b", question(), deadline_s=60, expect_s=0, now=0)
+    with pytest.raises(LocalError, match="64 are open already"):
+        session.ask("!b", question(), deadline_s=60, expect_s=0, now=0)
+    session.handle_timer(60)
+    assert session.ask("!b", question(), deadline_s=60, expect_s=0, now=60) is not None
+
+
+def test_no_question_is_taken_when_nothing_more_can_wait():
+    session = new_session()
+    fill(session)
+    with pytest.raises(LocalError, match="too many messages wait"):
+        session.ask("!b", question(), deadline_s=60, expect_s=0, now=0)
+    assert session.next_timer() == 3600, "only the peer's question is held"
+
+
+def test_ids_of_open_questions_differ_even_when_chance_repeats_itself():
+    class Stuck:
+        def __init__(self) -> None:
+            self.draws = [0, 5, 5, 5, 6]
+
+        def getrandbits(self, bits: int) -> int:
+            return self.draws.pop(0)
+
+    session = Session(rng=Stuck(), path_time=lambda frame_bytes, hops: 1.0)
+    ids = [session.ask("!b", question(), deadline_s=60, expect_s=0, now=0) for _ in range(2)]
+    assert ids == [5, 6]
+
+
+def test_damage_is_dropped_with_the_reason():
+    session, peer, ask_id = asked()
+    frame = bytearray(peer.frames(AnswerDone(ask_id, 0, "yes", "m", 1))[0])
+    frame[-1] ^= 1
+    session.receive(bytes(frame), "!b", 1)
+    assert drops(session) == ["A frame was dropped: its check does not fit: damaged on the way, or another program's."]
+    assert encode(Cancel(1)) not in bytes(frame)
