@@ -242,8 +242,8 @@ async def _get(what: str, sha256: str, as_json: bool) -> None:
     entry = catalogue().find(what)
     if entry and not (models_dir() / entry.file).exists():
         dim(
-            f"{entry.title}: {size_text(entry.download_bytes)} to download, at most {size_text(entry.peak_bytes)} of disk "
-            f"on the way and {size_text(entry.size_bytes)} when done"
+            f"{entry.title}: {size_text(entry.download_bytes)} to download, at most {size_text(entry.peak_bytes)} of "
+            f"disk on the way and {size_text(entry.size_bytes)} when done"
         )
     with _progress() as watch:
         try:
