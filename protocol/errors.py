@@ -44,8 +44,8 @@ class MeshaiError(Exception):
         super().__init__(what, why, fix)
 
     def __str__(self) -> str:
-        text = f"{self.what}: {self.why}" if self.why else self.what
-        return f"{text}. {self.fix}." if self.fix else f"{text}."
+        text = f"{_capital(self.what)}: {self.why}" if self.why else _capital(self.what)
+        return f"{text}. {_capital(self.fix)}." if self.fix else f"{text}."
 
 
 class LocalError(MeshaiError):
@@ -58,3 +58,7 @@ class RemoteError(MeshaiError):
     def __init__(self, what: str, why: str = "", fix: str = "", *, code: RefuseCode = RefuseCode.UNKNOWN) -> None:
         self.code = code
         super().__init__(what, why, fix)
+
+
+def _capital(phrase: str) -> str:
+    return phrase[:1].upper() + phrase[1:]
