@@ -17,10 +17,6 @@ from protocol.states import ASKER, Asking, AskingInput, Do
 
 __all__ = ["Question"]
 
-_BACKOFF = 1.5
-"""Each repetition waits this many times longer than the one before: a silent peer costs little air."""
-_SLACK_S = 1.0
-
 
 @dataclass(slots=True)
 class Question:
@@ -65,7 +61,7 @@ class Question:
     def was_sent(self, packets: int, now: float) -> None:
         """The last waiting packet of an Ask of that many packets left: from now on we wait."""
         self.sent = True
-        lost_packets_s = self.round_trip_s + _SLACK_S if packets > 1 else 0.0
+        lost_packets_s = self.round_trip_s + limits.SLACK_S if packets > 1 else 0.0
         self._arm(now, max(self.wait_s, lost_packets_s))
 
     def take(self, message: Accept | Busy | Refuse, now: float) -> list[Event]:
@@ -191,5 +187,5 @@ class Question:
         return events
 
     def _arm(self, now: float, wait_s: float) -> None:
-        patience_s = (wait_s + self.round_trip_s + _SLACK_S) * _BACKOFF ** (self.repeats + 1)
+        patience_s = (wait_s + self.round_trip_s + limits.SLACK_S) * limits.REPEAT_BACKOFF ** (self.repeats + 1)
         self.timer_at = now + patience_s

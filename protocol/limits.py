@@ -1,4 +1,4 @@
-"""Every size and count that bounds what a peer can make us hold or send: one place to judge them.
+"""Every size, count and patience that bounds what a peer can make us hold or send: one place to judge them.
 
 Bytes are UTF-8 or wire bytes. Nothing else in the tree repeats these numbers.
 """
@@ -20,6 +20,9 @@ __all__ = [
     "FRAGMENT_PAYLOAD_BYTES",
     "FRAME_BYTES_MAX",
     "GAPS_MAX",
+    "GAPS_PATIENT",
+    "GAP_BACKOFF",
+    "HOPS_ASSUMED",
     "LIST_ITEMS_MAX",
     "MAP_FIELDS_MAX",
     "MESSAGE_BYTES_MAX",
@@ -35,8 +38,10 @@ __all__ = [
     "REASON_BYTES_MAX",
     "REPLIES_WAITING_MAX",
     "REPLIES_WAITING_PER_PEER_MAX",
+    "REPEAT_BACKOFF",
     "RESTARTS_MAX",
     "SEAL_BYTES",
+    "SLACK_S",
     "TOKENS_MAX",
     "TURNS_MAX",
     "UINT32_MAX",
@@ -90,6 +95,16 @@ REPLIES_WAITING_MAX = 32
 REPLIES_WAITING_PER_PEER_MAX = 8
 GAPS_MAX = 3
 """Times that one silent transfer is asked about before it is given up."""
+GAPS_PATIENT = 2
+"""While a transfer left fewer Gaps unanswered, it is still coming: its question is not asked again."""
+GAP_BACKOFF = 2
+"""Each Gap waits this many times longer than the one before."""
+REPEAT_BACKOFF = 1.5
+"""Each repetition waits this many times longer than the one before: a silent peer costs little air."""
+SLACK_S = 1.0
+"""Seconds on top of every round trip."""
+HOPS_ASSUMED = 3
+"""Transmissions to a peer whose distance is unknown."""
 QUESTIONS_MAX = 64
 """Our own questions open at once."""
 RESTARTS_MAX = 3

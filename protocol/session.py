@@ -40,11 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
-_HOPS_UNKNOWN = 3
-_GAP_SLACK_S = 1.0
-_GAPS_PATIENT = 2
-"""While fewer Gaps about a transfer went unanswered, it is still coming: its question is not asked again."""
-
 
 class Session:
     """The protocol's state for all peers on one bearer."""
@@ -191,7 +186,8 @@ class Session:
         for partial in self._reassembler.incomplete:
             if now >= self._gap_at(partial):
                 self._ask_for_gap(partial, now)
-        incoming = {partial.peer for partial in self._reassembler.incomplete if partial.gaps < _GAPS_PATIENT}
+        coming = [partial for partial in self._reassembler.incomplete if partial.gaps < limits.GAPS_PATIENT]
+        incoming = {partial.peer for partial in coming}
         for question in list(self._questions.values()):
             self._events += question.handle_timer(now, incoming=question.peer in incoming)
             self._tidy(question)
@@ -207,7 +203,7 @@ class Session:
     # Inside
 
     def _pace_s(self, peer: str) -> float:
-        return self._path_time(limits.FRAME_BYTES_MAX, self._hops.get(peer) or _HOPS_UNKNOWN)
+        return self._path_time(limits.FRAME_BYTES_MAX, self._hops.get(peer) or limits.HOPS_ASSUMED)
 
     def _note_heard(self, peer: str, hops: int) -> None:
         for question in self._questions.values():
@@ -313,8 +309,8 @@ class Session:
             self._outbox.drop(question.peer, question.ask_id)
 
     def _gap_at(self, partial: Incomplete) -> float:
-        quiet_s: float = (2 * self._pace_s(partial.peer) + _GAP_SLACK_S) * (1 << partial.gaps)
-        return partial.quiet_since + quiet_s
+        patience_s: float = (2 * self._pace_s(partial.peer) + limits.SLACK_S) * limits.GAP_BACKOFF**partial.gaps
+        return partial.quiet_since + patience_s
 
     def _ask_for_gap(self, partial: Incomplete, now: float) -> None:
         if partial.gaps >= limits.GAPS_MAX or not self._wants(partial):
