@@ -92,16 +92,16 @@ class Neighbourhood:
     """Radio -> node number."""
     ports: dict[str, int]
     """Radio -> TCP port on 127.0.0.1, where any Meshtastic program can connect to a radio without a node."""
+    pids: dict[str, int]
+    """What runs -> its process number: `radios`, `cabin`, `house`."""
 
     async def ask(self, question: str, on_progress: Callable[[Progress], None]) -> tuple[Answer, list[Flight]]:
         """Ask; returns the answer and the transmissions that it took."""
         since = len(self.air.flights)
-        async with self.mesh.ask(question, on_progress=on_progress) as answer:
-            async for _ in answer:
-                pass
-        if answer.result.source == "model":
+        answer = await self.mesh.answer(question, on_progress=on_progress)
+        if answer.source == "model":
             await trio.sleep(_QUIET_S)
-        return answer.result, self.air.between(self.numbers[RADIOS[0]], self.numbers[RADIOS[-1]], since=since)
+        return answer, self.air.between(self.numbers[RADIOS[0]], self.numbers[RADIOS[-1]], since=since)
 
 
 @asynccontextmanager
@@ -134,7 +134,8 @@ async def neighbourhood(
                 await house.line(lambda form: form.get("fact") == "radio.up")
                 tell(f"{HOUSE} is up on radio C, with {', '.join(ready['ready']['models'])}")
                 async with Mesh.connect(folder / ASKER) as mesh:
-                    yield Neighbourhood(mesh, air, numbers, ports)
+                    pids = {"radios": sim.pid, ASKER: cabin.pid, HOUSE: house.pid}
+                    yield Neighbourhood(mesh, air, numbers, ports, pids)
 
 
 @asynccontextmanager

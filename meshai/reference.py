@@ -8,23 +8,30 @@ from meshai.cli import main
 
 __all__ = ["reference"]
 
-_WIDTH: dict[str, int] = {"terminal_width": 100, "max_content_width": 100}
+_COLUMNS = 100
 
 
 def reference() -> str:
     """The whole page, as Markdown."""
-    context = click.Context(main, info_name="meshai", **_WIDTH, **main.context_settings)
-    parts = ["# The command line\n\nMade from the commands by `make docs`; do not edit.\n", *_command(main, context, 2)]
-    return "\n".join(parts)
+    title = "# The command line\n\nMade from the commands by `make docs`; do not edit.\n"
+    return "\n".join([title, *_command(main, None, "meshai")])
 
 
-def _command(command: click.Command, context: click.Context, level: int) -> list[str]:
+def _command(command: click.Command, parent: click.Context | None, name: str, level: int = 2) -> list[str]:
+    context = click.Context(
+        command,
+        parent=parent,
+        info_name=name,
+        terminal_width=_COLUMNS,
+        max_content_width=_COLUMNS,
+        help_option_names=["-h", "--help"],
+    )
     parts = [f"{'#' * level} {context.command_path}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"]
     if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
+        for child_name in command.list_commands(context):
+            child = command.get_command(context, child_name)
             if child is not None and not child.hidden:
-                parts += _command(child, click.Context(child, parent=context, info_name=name, **_WIDTH), level + 1)
+                parts += _command(child, context, child_name, level + 1)
     return parts
 
 

@@ -45,7 +45,7 @@ _TRIES = 4
 _LOOKS = 4
 _LOOK_S_MAX = 50.0
 """Looking around ends within this: who waits longer should hear that nobody is there."""
-_LOOK_SLACK_S = 6.0
+_LOOK_SLACK_S = 4.0
 _BEARER_PATIENCE_S = 15.0
 """How long a question waits for a radio that is away."""
 _HOPS_ASSUMED = 3
@@ -330,11 +330,12 @@ class Inquiry:
     def _why_not(self, failed: AskFailed, candidate: Candidate) -> Exception:
         name = candidate.name
         if failed.failure is Failure.BUSY:
-            error = RemoteError(f"{name} is busy", f"it asks to wait {failed.retry_after_s} s", "try again then")
+            why = f"it is busy and asks to wait {failed.retry_after_s} s"
+            error = RemoteError(f"no answer from {name}", why, "try again then")
             return _NotThisOneError(error, failed.retry_after_s)
         if failed.failure is Failure.REFUSED:
             why, fix = _REFUSALS.get(failed.code, _REFUSALS[RefuseCode.UNKNOWN])
-            return _NotThisOneError(RemoteError(f"{name} gives no answer", failed.reason or why, fix, code=failed.code))
+            return _NotThisOneError(RemoteError(f"no answer from {name}", failed.reason or why, fix, code=failed.code))
         self._peers.lost(candidate.address)
         why = "it was heard, but the answer did not come in time" if failed.heard else "nothing was heard from it"
         return RemoteError(f"no answer from {name}", why, "ask again, or wait longer with --deadline")

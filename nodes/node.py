@@ -41,7 +41,8 @@ from protocol.version import VERSION_MAX, VERSION_MIN
 
 __all__ = ["Node", "NodeSettings", "NodeStatus"]
 
-_BEACON_EVERY_S = 300.0
+_BEACON_FIRST_S, _BEACON_LAST_S = 15.0, 300.0
+"""Beacons come at intervals that double from the first to the last: a start is heard soon, a steady node is quiet."""
 _BEACON_VALID_S = 900
 _BEACON_REST = 40
 """After a beacon or a Who, none of its kind for this many times its own airtime: 2.5 % of the air at most."""
@@ -199,14 +200,16 @@ class Node:
                 pump.wake()
 
     async def _announce(self, pump: Pump) -> None:
+        interval_s = _BEACON_FIRST_S
         while True:
             self._beacon_wanted[pump.bearer.name] = trio.Event()
             pump.session.announce(self._beacon())
             pump.wake()
             await trio.sleep(_rest_s(pump))
-            with trio.move_on_after(_BEACON_EVERY_S):
+            with trio.move_on_after(interval_s):
                 await self._beacon_wanted[pump.bearer.name].wait()
                 await trio.sleep(self._rng.uniform(0, _BEACON_JITTER_S))
+            interval_s = min(2 * interval_s, _BEACON_LAST_S)
 
     def _beacon(self) -> Beacon:
         offers = self._engine.models[: limits.BEACON_MODELS_MAX] if self._engine else ()

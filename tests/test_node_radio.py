@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import trio
 from mesh_world import SKY, cabin_and_house, until_heard, wish, world
@@ -10,6 +12,10 @@ from nodes.engines.scripted import ScriptedEngine
 from nodes.wishes import Text
 from protocol.errors import LocalError, RefuseCode, RemoteError
 from simulator.topology import line
+
+
+def beacon_times(node):
+    return [f.time_s for f in node.trace.facts if f.name == "packet.sent" and f.fields["kind"] == "Beacon"]
 
 
 async def test_a_question_crosses_two_hops_and_its_answer_comes_back(autojump_clock):
@@ -202,11 +208,27 @@ async def test_a_node_with_a_model_answers_itself_when_that_is_faster(autojump_c
 
 async def test_a_who_is_answered_at_once_but_not_more_often_than_the_air_allows(autojump_clock):
     async with cabin_and_house() as (cabin, house, _):
-        await trio.sleep(60)
-        cabin.peers.lost(cabin.known_peers()[0].address)
-        await cabin.ask(wish("Why is the sky blue?"))
-        beacons = [fact for fact in house.trace.facts if fact.name == "packet.sent" and fact.fields["kind"] == "Beacon"]
-    assert len(beacons) == 2
+        await trio.sleep(1000)
+        before = beacon_times(house)
+        for _ in range(5):
+            cabin.peers.lost(cabin.known_peers()[0].address)
+            asked = trio.current_time()
+            await cabin.ask(wish("Why is the sky blue?", fresh=True))
+            assert trio.current_time() - asked < 15
+        beacons = beacon_times(house)[len(before) :]
+    gaps = [later - earlier for earlier, later in pairwise(beacons)]
+    assert 1 <= len(beacons) <= 5
+    assert all(gap > 2 for gap in gaps)
+
+
+async def test_beacons_come_soon_at_first_and_seldom_later(autojump_clock):
+    async with cabin_and_house() as (_, house, _):
+        await trio.sleep(2000)
+        beacons = beacon_times(house)
+    gaps = [later - earlier for earlier, later in pairwise(beacons)]
+    assert gaps[0] < 30
+    assert gaps == sorted(gaps)
+    assert 300 < gaps[-1] < 320
 
 
 async def test_no_trace_holds_the_text_of_a_question_or_an_answer(autojump_clock):

@@ -74,7 +74,8 @@ async def _ask_twice(here: Neighbourhood, question: str, preset: Preset, show: _
     show.end_answer()
     show.step(
         f"answered by {clean(answer.answered_by, lines=False)} with {answer.model}, {answer.hops} hops, "
-        f"{answer.seconds:.1f} s; {cost_line(cost, estimated=False)}, counted on the air, relay included"
+        f"{answer.seconds:.1f} s{' (cut at the token limit)' if answer.truncated else ''}; "
+        f"{cost_line(cost, estimated=False)}, counted on the air, relay included"
     )
     if preset != DEFAULT_PRESET:
         show.step(
@@ -134,6 +135,7 @@ class _Show:
         self._grey = "\x1b[2m{}\x1b[0m" if sys.stdout.isatty() else "{}"
         self._bold = "\x1b[1m{}\x1b[0m" if sys.stdout.isatty() else "{}"
         self._in_answer = False
+        self._half_word = ""
         self.numbers: dict[str, int] = {}
 
     def step(self, text: str) -> None:
@@ -159,9 +161,8 @@ class _Show:
     def progress(self, progress: Progress) -> None:
         """The answer, as it comes."""
         match progress:
-            case Text(text=text) if not self._silent:
-                tell(clean(text) if self._in_answer else f"\n  {clean(text).lstrip()}", end="")
-                self._in_answer = True
+            case Text(text=text):
+                self._answer(text)
             case LookingAround(seconds=seconds):
                 self.step(f"listening for nodes that answer, up to {seconds:.0f} s …")
             case Chosen(candidate=candidate, expected_s=expected_s):
@@ -172,7 +173,17 @@ class _Show:
 
     def end_answer(self) -> None:
         """The answer is whole."""
+        self._answer("\n")
         self._line("")
+
+    def _answer(self, text: str) -> None:
+        """Show the answer up to its last whole word: packets end anywhere."""
+        words = self._half_word + clean(text)
+        cut = max(words.rfind(" "), words.rfind("\n")) + 1
+        self._half_word = words[cut:]
+        if cut and not self._silent:
+            tell(words[:cut] if self._in_answer else f"\n  {words[:cut].lstrip()}", end="")
+            self._in_answer = True
 
     def _line(self, text: str) -> None:
         if self._silent:
