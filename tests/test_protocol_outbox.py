@@ -270,3 +270,11 @@ def test_it_is_known_whether_a_transfer_waits():
     assert outbox.waits(0)
     take_all(outbox)
     assert not outbox.waits(0)
+
+
+def test_the_number_of_a_message_that_was_dropped_is_not_given_again_at_once():
+    outbox = Outbox(0)
+    outbox.queue(ask(1), "!b")
+    outbox.drop("!b", 1)
+    outbox.queue(ask(2), "!b")
+    assert [packet.transfer for packet in take_all(outbox)] == [1]
