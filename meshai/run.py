@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import trio
 
 from protocol.errors import MeshaiError
 
-__all__ = ["dim", "run", "tell", "tell_json", "until_stdin_closes"]
+__all__ = ["StdinLines", "dim", "run", "tell", "tell_json"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -56,11 +57,36 @@ def run(work: Callable[[], Awaitable[None]], *, as_json: bool = False, interrupt
         sys.exit(128 + ended_by[0])
 
 
-async def until_stdin_closes() -> None:
-    """Wait for the end of standard input: a child started by us leaves when we are gone, however we went."""
-    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
-        while await stdin.receive_some(4096):
+class StdinLines:
+    """Standard input, line by line, without a thread that would outlive us, and without changing the terminal."""
+
+    def __init__(self) -> None:
+        self._fd = sys.stdin.fileno()
+        self._rest = b""
+
+    async def next(self, prompt: str = "") -> str | None:
+        """The next line without its end, or None when there are no more; `prompt` is shown to a person only."""
+        if prompt and sys.stdin.isatty():
+            tell(prompt, end="")
+        while b"\n" not in self._rest:
+            data = await self._read()
+            if not data:
+                line, self._rest = self._rest, b""
+                return line.decode(errors="replace") if line else None
+            self._rest += data
+        line, self._rest = self._rest.split(b"\n", 1)
+        return line.decode(errors="replace")
+
+    async def until_closed(self) -> None:
+        """Wait for the end of input: a child started by us leaves when we are gone, however we went."""
+        while await self._read():
             pass
+
+    async def _read(self) -> bytes:
+        with contextlib.suppress(PermissionError):  # a plain file: always ready, and epoll will not have it
+            await trio.lowlevel.wait_readable(self._fd)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return os.read(self._fd, 4096)
 
 
 def tell(text: str, *, end: str = "\n") -> None:

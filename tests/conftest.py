@@ -44,3 +44,24 @@ def tiny_gguf(tmp_path: Path) -> Path:
     head += text("tensor") + struct.pack("<IQIQ", 1, 32, 0, 0)
     path.write_bytes(head + bytes(-len(head) % 32) + bytes(4 * 32))
     return path
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say which skips nobody allowed."""
+    for report in _unlisted_skips(terminalreporter):
+        terminalreporter.write_line(
+            f"SKIPPED WITHOUT LEAVE {report.nodeid}: list it in tests/allowed_skips.txt, or run it"
+        )
+
+
+def pytest_sessionfinish(session) -> None:
+    """A skipped test that tests/allowed_skips.txt does not name fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and _unlisted_skips(reporter) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unlisted_skips(reporter) -> list[pytest.TestReport]:
+    lines = (Path(__file__).parent / "allowed_skips.txt").read_text().splitlines()
+    allowed = {line.partition("#")[0].strip() for line in lines}
+    return [report for report in reporter.stats.get("skipped", []) if report.nodeid not in allowed]

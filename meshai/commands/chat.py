@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from meshai.api import Mesh
 from meshai.commands.ask import a_mesh, show_progress
 from meshai.commands.options import ask_options, json_option, state_option
 from meshai.forms import answer_form, error_form
-from meshai.run import dim, run, tell, tell_json
+from meshai.run import StdinLines, dim, run, tell, tell_json
 from meshai.words import ago, clean, origin_line
 from nodes.wishes import Answer
 from protocol.errors import MeshaiError
@@ -45,10 +44,11 @@ def command(
 async def _chat(how: dict[str, Any], radio: str, state: Path | None, as_json: bool) -> None:
     turns: tuple[Turn, ...] = ()
     last: Answer | None = None
+    lines = StdinLines()
     async with a_mesh(state, radio) as mesh:
         if not as_json:
             dim(_HELP)
-        while (line := await _read_line(as_json)) is not None:
+        while (line := await _read_line(lines, "" if as_json else "> ")) is not None:
             match line.strip():
                 case "":
                     continue
@@ -68,16 +68,8 @@ async def _chat(how: dict[str, Any], radio: str, state: Path | None, as_json: bo
                         turns = (*turns, Turn(Role.USER, question), Turn(Role.ASSISTANT, last.text))
 
 
-async def _read_line(as_json: bool) -> str | None:
+async def _read_line(lines: StdinLines, prompt: str) -> str | None:
     """The next line, or None at the end of input. Ctrl-C at the prompt only tells how to leave."""
-    prompt = "" if as_json or not sys.stdin.isatty() else "> "
-
-    def read() -> str | None:
-        try:
-            return input(prompt)
-        except EOFError:
-            return None
-
     with trio.open_signal_receiver(signal.SIGINT) as interrupts:
         async with trio.open_nursery() as nursery:
 
@@ -86,7 +78,7 @@ async def _read_line(as_json: bool) -> str | None:
                     dim("\n/quit or Ctrl-D leaves")
 
             nursery.start_soon(hint)
-            line = await trio.to_thread.run_sync(read, abandon_on_cancel=True)
+            line = await lines.next(prompt)
             nursery.cancel_scope.cancel()
     return line
 

@@ -11,12 +11,12 @@ import trio
 
 from meshai.commands.options import json_option
 from meshai.demo import ASKER, HOUSE, RADIOS, RELAY, Flight, Neighbourhood, airtime_at, cost_of, neighbourhood
-from meshai.run import run, tell, tell_json
+from meshai.run import StdinLines, run, tell, tell_json
 from meshai.words import clean, cost_line
 from nodes.interfaces import BROADCAST
 from nodes.wishes import Chosen, LookingAround, Progress, Promised, Text
 from protocol.airtime import DEFAULT_PRESET, PRESETS, Preset, preset_named
-from protocol.errors import LocalError
+from protocol.errors import MeshaiError
 
 __all__ = ["command"]
 
@@ -111,16 +111,11 @@ async def _ask_twice(here: Neighbourhood, question: str, preset: Preset, show: _
 async def _ask_person(here: Neighbourhood, show: _Show) -> None:
     tell("\nUnplug the internet, type a question, press Enter (an empty line ends):")
 
-    def read() -> str:
-        try:
-            return input("> ")
-        except EOFError:
-            return ""
-
-    while question := (await trio.to_thread.run_sync(read, abandon_on_cancel=True)).strip():
+    lines = StdinLines()
+    while question := (await lines.next("> ") or "").strip():
         try:
             answer, flights = await here.ask(question, show.progress)
-        except LocalError as error:
+        except MeshaiError as error:
             tell(f"meshai: {error}")
             continue
         show.end_answer()

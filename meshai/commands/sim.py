@@ -9,7 +9,7 @@ import click
 import trio
 
 from meshai.commands.options import json_option
-from meshai.run import run, tell, tell_json, until_stdin_closes
+from meshai.run import StdinLines, run, tell, tell_json
 from nodes.bearers.radio import address_of
 from nodes.interfaces import BROADCAST
 from protocol.airtime import PRESETS, preset_named
@@ -88,7 +88,7 @@ async def _radios(
             first = next(iter(addresses.values()))
             tell(f"\nConnect with: meshtastic --host {first.host}:{first.port} --info\nCtrl-C stops the radios.\n")
         if leave_with_stdin:
-            await until_stdin_closes()
+            await StdinLines().until_closed()
             nursery.cancel_scope.cancel()
 
 

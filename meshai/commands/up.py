@@ -11,7 +11,7 @@ import trio
 from meshai.commands.options import json_option, node_options, state_option
 from meshai.control import serve_control
 from meshai.forms import fact_form, status_form
-from meshai.run import run, tell, tell_json, until_stdin_closes
+from meshai.run import StdinLines, run, tell, tell_json
 from meshai.setup import NodeOptions, build_node, state_dir
 from meshai.words import clean
 from nodes.trace import Fact
@@ -68,7 +68,7 @@ async def _up(options: NodeOptions, verbose: bool, leave_with_stdin: bool, as_js
             if options.radio == "none":
                 tell("No radio: name one with --radio to reach neighbours.")
         if leave_with_stdin:
-            await until_stdin_closes()
+            await StdinLines().until_closed()
             nursery.cancel_scope.cancel()
 
 
