@@ -6,7 +6,7 @@ READY = .venv/.ready
 MODEL = smollm2-135m
 PIP = $(PYTHON) -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test check format docs lock wheel clean model
+.PHONY: demo test check format docs picture lock wheel clean model
 
 demo: model
 	@.venv/bin/meshai demo
@@ -30,6 +30,10 @@ format: $(READY)
 # Writes the pages that are made from the code.
 docs: $(READY)
 	@$(PYTHON) -m meshai.reference > docs/cli.md
+
+# Draws docs/demo.svg from a run of the demo.
+picture: model
+	@$(PYTHON) docs/picture.py
 
 # Brings the lock up to date with pyproject.toml.
 lock: $(READY)

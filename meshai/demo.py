@@ -11,74 +11,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import trio
 
+from meshai.air import Air, Flight
 from meshai.api import Mesh
 from meshai.children import Child, child
-from nodes.interfaces import Cost
 from nodes.wishes import Answer, Progress
-from protocol.airtime import Preset, time_on_air_s
+from protocol.airtime import Preset
 
-__all__ = ["ASKER", "HOUSE", "RADIOS", "RELAY", "Air", "Neighbourhood", "neighbourhood"]
+__all__ = ["ASKER", "HOUSE", "RADIOS", "RELAY", "Neighbourhood", "neighbourhood"]
 
 RADIOS = ("A", "B", "C")
 RELAY = "B"
 ASKER, HOUSE = "cabin", "house"
 _QUIET_S = 1.5
 """After the answer, relays may still repeat its last packet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flight:
-    """One transmission, as the air told it."""
-
-    radio: str
-    sender: int
-    to: int
-    phy_bytes: int
-    airtime_s: float
-    relayed: bool
-    heard_by: tuple[str, ...]
-
-
-class Air:
-    """Everything that was transmitted so far."""
-
-    def __init__(self, hear: Callable[[Flight], None]) -> None:
-        self._hear = hear
-        self.flights: list[Flight] = []
-
-    def take(self, form: dict[str, Any]) -> None:
-        """Take a line of `meshai sim radios --json`."""
-        sent = form.get("transmission")
-        if sent is not None and sent["ended"]:
-            flight = Flight(
-                sent["radio"],
-                sent["sender"],
-                sent["to"],
-                sent["phy_bytes"],
-                sent["airtime_s"],
-                sent["relayed"],
-                tuple(sent["heard_by"]),
-            )
-            self.flights.append(flight)
-            self._hear(flight)
-
-    def between(self, one: int, other: int, *, since: int) -> list[Flight]:
-        """The transmissions of packets between two nodes, from flight number `since` on."""
-        return [flight for flight in self.flights[since:] if {flight.sender, flight.to} == {one, other}]
-
-
-def cost_of(flights: list[Flight]) -> Cost:
-    """What `flights` took of the air, counted."""
-    return Cost(len(flights), sum(f.phy_bytes for f in flights), sum(f.airtime_s for f in flights))
-
-
-def airtime_at(flights: list[Flight], preset: Preset) -> float:
-    """Seconds of air that the same packets would take at another preset."""
-    return sum(time_on_air_s(preset, flight.phy_bytes) for flight in flights)
 
 
 @dataclass(frozen=True, slots=True)

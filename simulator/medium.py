@@ -53,7 +53,7 @@ class Transmission:
     to: int
     packet_id: int
     port: int
-    payload_bytes: int
+    payload: bytes
     phy_bytes: int
     airtime_s: float
     hop_limit: int
@@ -186,7 +186,7 @@ class Medium:
             to=packet.to,
             packet_id=packet.packet_id,
             port=packet.port,
-            payload_bytes=len(packet.payload),
+            payload=packet.payload,
             phy_bytes=packet.phy_bytes,
             airtime_s=airtime_s,
             hop_limit=packet.hop_limit,

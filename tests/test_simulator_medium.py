@@ -190,7 +190,7 @@ async def test_observers_see_each_transmission_start_and_end_with_its_fate(autoj
         await trio.sleep(5)
         started, _, short_ended, ended = seen
         assert (started.number, started.radio, started.time_s, started.ended) == (0, "A", 10.0, False)
-        assert (started.port, started.payload_bytes, started.phy_bytes) == (256, 34, 57)
+        assert (started.port, len(started.payload), started.phy_bytes) == (256, 34, 57)
         assert started.heard_by == started.lost_at == ()
         assert not started.relayed
         assert (short_ended.number, short_ended.heard_by, short_ended.lost_at) == (1, (), ("C",))

@@ -9,11 +9,11 @@ from typing import Any
 import click
 import trio
 
+from meshai.air import Flight, airtime_at, cost_of
 from meshai.commands.options import json_option
-from meshai.demo import ASKER, HOUSE, RADIOS, RELAY, Flight, Neighbourhood, airtime_at, cost_of, neighbourhood
+from meshai.demo import ASKER, HOUSE, RADIOS, RELAY, Neighbourhood, neighbourhood
 from meshai.run import StdinLines, run, tell, tell_json
 from meshai.words import clean, cost_line
-from nodes.interfaces import BROADCAST
 from nodes.wishes import Chosen, LookingAround, Progress, Promised, Text
 from protocol.airtime import DEFAULT_PRESET, PRESETS, Preset, preset_named
 from protocol.errors import MeshaiError
@@ -22,6 +22,7 @@ __all__ = ["command"]
 
 _QUESTION = "Why is the sky blue?"
 _MODEL = "smollm2-135m"
+_NODES = {RADIOS[0]: ASKER, RADIOS[-1]: HOUSE}
 _HEAR_S = 20.0
 """How long the demonstration waits for a beacon before it asks anyway."""
 
@@ -44,7 +45,6 @@ async def _demo(question: str, preset_name: str, model: str, without_relay: bool
     show = _Show(as_json)
     preset = preset_named(preset_name)
     async with neighbourhood(preset, model, without_relay=without_relay, tell=show.step, hear=show.flight) as here:
-        show.numbers = here.numbers
         ports = ", ".join(f"{name} 127.0.0.1:{port}" for name, port in here.ports.items())
         show.step(f"watch radio {RELAY} meanwhile with: meshtastic --host 127.0.0.1:{here.ports[RELAY]} --info")
         show.step(f"radios: {ports}")
@@ -131,7 +131,6 @@ class _Show:
         self._bold = "\x1b[1m{}\x1b[0m" if sys.stdout.isatty() else "{}"
         self._in_answer = False
         self._half_word = ""
-        self.numbers: dict[str, int] = {}
 
     def step(self, text: str) -> None:
         """What happened."""
@@ -143,15 +142,10 @@ class _Show:
 
     def flight(self, flight: Flight) -> None:
         """A packet flew."""
-        names = {number: name for name, number in self.numbers.items()}
-        nodes = {RADIOS[0]: ASKER, RADIOS[-1]: HOUSE}
-        sender = nodes.get(names.get(flight.sender, ""), "?")
-        to = "all" if flight.to == BROADCAST else nodes.get(names.get(flight.to, ""), "?")
-        way = f"{sender} → {to}" if self.numbers else "beacon"
-        does = "relays" if flight.relayed else "sends"
-        heard = " ".join(flight.heard_by) or "nobody"
+        who = "relays" if flight.relayed else f"{_NODES.get(flight.radio, '?')}:"
         size = f"{flight.phy_bytes:4} bytes {flight.airtime_s:5.2f} s"
-        self._line(self._grey.format(f"    ))) {flight.radio} {does:6} {way:15} {size}  heard by {heard}"))
+        heard = " ".join(flight.heard_by) or "nobody"
+        self._line(self._grey.format(f"    ))) {flight.radio} {who:6} {flight.what:22} {size}  heard by {heard}"))
 
     def progress(self, progress: Progress) -> None:
         """The answer, as it comes."""
@@ -169,6 +163,7 @@ class _Show:
     def end_answer(self) -> None:
         """The answer is whole."""
         self._answer("\n")
+        self._in_answer = False
         self._line("")
 
     def _answer(self, text: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 
 import click
 import trio
 
+from meshai.air import FrameNames, transmission_form
 from meshai.commands.options import json_option
 from meshai.run import StdinLines, run, tell, tell_json
 from nodes.bearers.radio import address_of
@@ -72,7 +72,7 @@ async def _radios(
     as_json: bool,
 ) -> None:
     names = {radio.node_number: name for name, radio in neighbourhood.radios.items()}
-    neighbourhood.medium.observe(partial(_show, names, as_json))
+    neighbourhood.medium.observe(partial(_show, names, as_json, FrameNames()))
     async with trio.open_nursery() as nursery:
         await nursery.start(neighbourhood.run)
         addresses = await nursery.start(partial(neighbourhood.serve, ports=ports))
@@ -92,14 +92,14 @@ async def _radios(
             nursery.cancel_scope.cancel()
 
 
-def _show(names: dict[int, str], as_json: bool, sent: Transmission) -> None:
+def _show(names: dict[int, str], as_json: bool, frames: FrameNames, sent: Transmission) -> None:
     if as_json:
-        tell_json({"transmission": asdict(sent)})
+        tell_json({"transmission": transmission_form(sent)})
     elif sent.ended:
         to = "all" if sent.to == BROADCAST else names.get(sent.to, address_of(sent.to))
-        what = f"relays {names.get(sent.sender, '?')} → {to}" if sent.relayed else f"→ {to}"
+        way = f"{names.get(sent.sender, '?')} → {to}"
         lost = f", lost at {' '.join(sent.lost_at)}" if sent.lost_at else ""
         tell(
-            f"{sent.time_s:8.2f} s  {sent.radio} {what}: {sent.phy_bytes} bytes, {sent.airtime_s:.2f} s of air, "
-            f"heard by {' '.join(sent.heard_by) or 'nobody'}{lost}"
+            f"{sent.time_s:8.2f} s  {sent.radio} {'relays' if sent.relayed else 'sends'} {way}: {frames.name(sent)}, "
+            f"{sent.phy_bytes} bytes, {sent.airtime_s:.2f} s, heard by {' '.join(sent.heard_by) or 'nobody'}{lost}"
         )
