@@ -44,9 +44,12 @@ def test_a_frame_that_is_no_list_with_a_kind_is_refused(body):
 
 def test_without_a_chat_template_turns_become_questions_and_answers():
     turns = [("system", "Be brief."), ("user", "Why? "), ("assistant", " Because."), ("user", "Since when?")]
-    assert question_text(turns) == "Be brief.\n\nQuestion: Why?\nAnswer: Because.\n\nQuestion: Since when?\nAnswer:"
-    assert question_text([("user", "Why?")]) == "Question: Why?\nAnswer:"
-    assert all(question_text(turns[1:]).count(stop) for stop in STOP)
+    assert question_text(turns) == (
+        "Be brief.\n\nThese are questions and their answers.\n\n"
+        "Question: Why?\nAnswer: Because.\n\nQuestion: Since when?\nAnswer:"
+    )
+    assert question_text(turns[1:2]) == "These are questions and their answers.\n\nQuestion: Why?\nAnswer:"
+    assert all(stop in question_text(turns) for stop in STOP)
 
 
 def _chunk(delta, finish=None, **more):

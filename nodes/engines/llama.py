@@ -81,6 +81,7 @@ class LlamaEngine(Engine):
         self._changed = trio.Event()
         self._crashes = 0
         self._tokens_per_s = 0.0
+        self._batch_tokens = 0
         self._completes_text = False
 
     @property
@@ -99,6 +100,11 @@ class LlamaEngine(Engine):
     def completes_text(self) -> bool:
         """True when the model has no chat template: it continues a text of questions and answers. Known once ready."""
         return self._completes_text
+
+    @property
+    def batch_tokens(self) -> int:
+        """Prompt tokens worked on between two chances to stop, as chosen for this device's speed; 0 until ready."""
+        return self._batch_tokens
 
     @property
     def worker_pid(self) -> int | None:
@@ -197,7 +203,7 @@ class LlamaEngine(Engine):
                 self._change()
 
     def _ready(self, worker: WorkerProcess, task_status: trio.TaskStatus[None], facts: WorkerFacts) -> None:
-        self._tokens_per_s = facts.tokens_per_s
+        self._tokens_per_s, self._batch_tokens = facts.tokens_per_s, facts.batch_tokens
         self._change(worker=worker)
         if not self._started:
             self._started = True
