@@ -68,10 +68,10 @@ async def test_it_fails_as_often_as_told_and_then_answers_again(autojump_clock):
     engine.fail_next(LocalError("first"), after_tokens=2)
     engine.fail_next(LocalError("second"), after_tokens=99)
     pieces = []
-    with pytest.raises(LocalError, match="first"):
+    with pytest.raises(LocalError, match="First"):
         await engine.answer(_ask("go"), pieces.append)
     assert "".join(pieces) == "one two"
-    with pytest.raises(LocalError, match="second"):
+    with pytest.raises(LocalError, match="Second"):
         await engine.answer(_ask("go"), pieces.append)
     assert (await engine.answer(_ask("go"), pieces.append)).answer_tokens == 3
 
