@@ -11,6 +11,7 @@ from typing import Any
 
 from nodes.bearers.radio import PRIVATE_PORT
 from nodes.interfaces import Cost
+from protocol import limits
 from protocol.airtime import Preset, time_on_air_s
 from protocol.errors import RemoteError
 from protocol.fragments import read_frame
@@ -50,8 +51,10 @@ class FrameNames:
         except RemoteError:
             return "not meshai's"
         key = (sent.sender, fragment.transfer)
-        if fragment.index == 0 and fragment.payload:
-            self._kinds[key] = _WORDS.get(_KINDS.get(fragment.payload[0], ""), "message")
+        if fragment.index == 0:
+            start = limits.MESSAGE_CHECK_BYTES if fragment.total > 1 else 0
+            number = next(iter(fragment.payload[start:]), 0)
+            self._kinds[key] = _WORDS.get(_KINDS.get(number, ""), "message")
         part = f" {fragment.index + 1}/{fragment.total}" if fragment.total > 1 else ""
         return f"{self._kinds.get(key, 'message')}{part}"
 
