@@ -245,8 +245,10 @@ async def test_a_model_larger_than_memory_is_refused_before_a_worker_starts(tmp_
 
 
 async def test_a_model_that_outgrows_its_memory_limit_is_a_clear_error(model_file):
-    with pytest.raises(LocalError, match="model"):
-        await LlamaEngine(model_file, "smollm2-135m", memory_limit_mb=64).run()
+    with pytest.raises(
+        LocalError, match=r"can't be loaded: llama\.cpp says: .*(memory|alloc).* Choose a smaller model"
+    ):
+        await LlamaEngine(model_file, "smollm2-135m", memory_limit_mb=140).run()
 
 
 def _load_frame(path, **more):
@@ -302,6 +304,13 @@ def test_the_worker_leaves_when_its_stdin_closes_while_it_loads(model_file, work
     worker.stdin.close()
     assert worker.wait(1.5) in (0, -signal.SIGIO)
     assert worker.stdout.read() == b""
+
+
+def test_a_worker_starts_where_another_was_killed_while_it_loaded(model_file, worker, tmp_path):
+    (tmp_path / "unused.sock").touch()
+    worker.stdin.write(_load_frame(model_file))
+    worker.stdin.flush()
+    assert _read_until(worker, "ready")[1]["tokens_per_s"] > 0
 
 
 def test_a_slow_device_gets_smaller_steps_and_still_answers(model_file, worker):

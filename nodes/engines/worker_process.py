@@ -25,8 +25,12 @@ __all__ = ["DEFAULT_LIMITS", "Ended", "Job", "Limits", "WorkerFacts", "WorkerPro
 
 _STDERR_KEPT_BYTES = 4096
 _END_GRACE_S = 1.0
+_SECOND_LOOK_S = 0.5
 _LINE_CHARS_MAX = 200
+_LOGGED_ERROR = re.compile(r"^\S+ E +(?:\w+ +)?\S+: (?:error loading model: )?(.+)$", re.MULTILINE)
+"""llama.cpp's log: time, level, perhaps a component, function, text."""
 _ASK_AGAIN = "Ask again: it starts anew"
+_START_OTHERWISE = "Choose a smaller model, a shorter context or fewer slots"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ class WorkerProcess:
         self._stderr_closed = trio.Event()
         self._given_up = ""
         self._failed: LocalError | None = None
+        self._was_ready = False
         self._steps = 0
         self._moved_at = 0.0
         self.pid = 0
@@ -189,22 +194,27 @@ class WorkerProcess:
         """Take in what the worker says until it ends, fails or is given up."""
         patience_s = self._limits.load_s
         reader = FrameReader()
-        with trio.move_on_after(patience_s) as silence:
-            async for data in stdout:
-                try:
-                    for frame in reader.feed(data):
-                        if frame[0] == "ready":
-                            on_ready(WorkerFacts(**frame[1]))
-                            patience_s = self._limits.silence_s
-                        else:
-                            self._take(frame)
-                except (BadFrame, TypeError) as error:
-                    self._given_up = f"it said something that can't be understood ({error})"
-                if self._given_up or self._failed:
-                    return
-                silence.deadline = trio.current_time() + patience_s
-        if silence.cancelled_caught:
-            self._given_up = f"nothing was heard of it for {patience_s:g} s"
+        while data := await self._hear(stdout, patience_s):
+            try:
+                for frame in reader.feed(data):
+                    if frame[0] == "ready":
+                        self._was_ready = True
+                        on_ready(WorkerFacts(**frame[1]))
+                        patience_s = self._limits.silence_s
+                    else:
+                        self._take(frame)
+            except (BadFrame, TypeError) as error:
+                self._given_up = f"it said something that can't be understood ({error})"
+            if self._given_up or self._failed:
+                return
+
+    async def _hear(self, stdout: trio.abc.ReceiveStream, patience_s: float) -> bytes | bytearray:
+        # The second look: when this very process was stopped for a while, what the worker said is waiting.
+        for wait_s in (patience_s, _SECOND_LOOK_S):
+            with trio.move_on_after(wait_s):
+                return await stdout.receive_some()
+        self._given_up = f"nothing was heard of it for {patience_s:g} s"
+        return b""
 
     def _take(self, frame: list[Any]) -> None:
         match frame:
@@ -221,7 +231,7 @@ class WorkerProcess:
                 elif trio.current_time() - self._moved_at > self._limits.stall_s:
                     self._given_up = f"it made no progress for {self._limits.stall_s:g} s"
             case ["failed", str(what), str(why), str(fix)]:
-                self._failed = LocalError(what, self._reason_for_refusal() or why, fix)
+                self._failed = LocalError(what, why, fix)
             case _:
                 raise BadFrame(f"kind {frame[0]!r}")
 
@@ -242,10 +252,12 @@ class WorkerProcess:
             await self._stderr_closed.wait()
 
     def _why_it_ended(self, status: int) -> LocalError:
+        fix = _ASK_AGAIN if self._was_ready else _START_OTHERWISE
+        said = self._stderr.decode(errors="replace")
         if self._failed is not None:
-            return self._failed
+            return _refusal(self._failed, said)
         if self._given_up:
-            return LocalError("The model hung, and its process was ended", self._given_up, _ASK_AGAIN)
+            return LocalError("The model hung, and its process was ended", self._given_up, fix)
         if status == -signal.SIGILL:
             return LocalError(
                 "The model can't run on this processor",
@@ -253,20 +265,17 @@ class WorkerProcess:
                 self._build_hint,
             )
         if status == -signal.SIGKILL:
-            return LocalError(
-                "The model's process was killed",
-                "most likely because the device ran out of memory",
-                f"{_ASK_AGAIN}; if it happens often, choose a smaller model, a shorter context or fewer slots",
-            )
+            return LocalError("The model's process was killed", "most likely because the device ran out of memory", fix)
         end = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        last_words = self._last_words()
-        return LocalError("The model's process crashed", f"{end}: {last_words}" if last_words else end, _ASK_AGAIN)
+        last_words = next((line.strip() for line in reversed(said.split("\n")) if re.search("[a-z]", line)), "")
+        why = f"{end}: {last_words[:_LINE_CHARS_MAX]}" if last_words else end
+        return LocalError("The model's process crashed", why, fix)
 
-    def _last_words(self) -> str:
-        lines = self._stderr.decode(errors="replace").split("\n")
-        return next((line.strip()[:_LINE_CHARS_MAX] for line in reversed(lines) if line.strip()), "")
 
-    def _reason_for_refusal(self) -> str:
-        # llama.cpp returns nothing but failure; what it logs says more.
-        found = re.search(r"error loading model: (.+)", self._stderr.decode(errors="replace"))
-        return f"llama.cpp says: {found[1][:_LINE_CHARS_MAX]}" if found else ""
+def _refusal(failed: LocalError, said: str) -> LocalError:
+    # llama.cpp returns nothing but failure; the first error it logs says more.
+    logged = _LOGGED_ERROR.search(said)
+    if logged is None:
+        return failed
+    fix = _START_OTHERWISE if re.search("memory|alloc", logged[1]) else failed.fix
+    return LocalError(failed.what, f"llama.cpp says: {logged[1][:_LINE_CHARS_MAX]}", fix)

@@ -53,6 +53,8 @@ def common_params(settings: LoadSettings) -> Any:
 def _xllamacpp() -> Any:
     # libgomp reads this once, when the import brings it in.
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+    # On a failed assertion ggml would start a debugger, if one is installed, before it gives up.
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     try:
         import xllamacpp
     except ImportError as error:
@@ -72,6 +74,8 @@ def _pin(cpu: Any, threads: int) -> None:
 
 def load(settings: LoadSettings) -> LoadedModel:
     """Load the model. Holds the interpreter lock until it is done. Raises LocalError."""
+    # A worker that died while it loaded left its own behind.
+    Path(_SOCKET).unlink(missing_ok=True)
     try:
         server = _xllamacpp().Server(common_params(settings))
     except RuntimeError as error:
