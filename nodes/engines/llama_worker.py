@@ -261,6 +261,8 @@ def _open(settings: _Settings, batch_tokens: int) -> LoadedModel:
 
 def _warm_up(model: LoadedModel) -> tuple[float, float]:
     """Return the speed of a short prompt and of a short answer, tokens/s; 0.0 where nothing could be measured."""
+    # The first token of all brings the weights in from the disk.
+    model.generate(Generation((), "The", (), 1, temperature=0.0), on_text=lambda _: None, step=lambda: False)
     started = trio.current_time()
     pieces_at: list[float] = []
 

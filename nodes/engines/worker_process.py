@@ -25,7 +25,6 @@ __all__ = ["DEFAULT_LIMITS", "Ended", "Job", "Limits", "WorkerFacts", "WorkerPro
 
 _STDERR_KEPT_BYTES = 4096
 _END_GRACE_S = 1.0
-_SECOND_LOOK_S = 0.5
 _LINE_CHARS_MAX = 200
 _LOGGED_ERROR = re.compile(r"^\S+ E +(?:\w+ +)?\S+: (?:error loading model: )?(.+)$", re.MULTILINE)
 """llama.cpp's log: time, level, perhaps a component, function, text."""
@@ -209,10 +208,8 @@ class WorkerProcess:
                 return
 
     async def _hear(self, stdout: trio.abc.ReceiveStream, patience_s: float) -> bytes | bytearray:
-        # The second look: when this very process was stopped for a while, what the worker said is waiting.
-        for wait_s in (patience_s, _SECOND_LOOK_S):
-            with trio.move_on_after(wait_s):
-                return await stdout.receive_some()
+        with trio.move_on_after(patience_s):
+            return await stdout.receive_some()
         self._given_up = f"nothing was heard of it for {patience_s:g} s"
         return b""
 
