@@ -7,7 +7,7 @@ reaches the engine again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocol import limits
 from protocol.errors import LocalError
@@ -24,6 +24,8 @@ class Request:
     peer: str
     ask: Ask
     expires_at: float
+    run: int
+    """What marks the parts of this answer, when it has several."""
     queue: Callable[[Message, str], bool]
     repeat: Callable[[Message, str], bool]
     state: Answering = Answering.ASKED
@@ -59,6 +61,8 @@ class Request:
             raise LocalError("the answer was not sent", f"part {len(self.parts)} comes next, not {part.number}")
         if size > limits.ANSWER_BYTES_MAX:
             raise LocalError("the answer was not sent", f"{limits.ANSWER_BYTES_MAX} bytes are the most")
+        if self.parts or isinstance(part, AnswerPiece):
+            part = replace(part, run=self.run)
         if not self.queue(part, self.peer):
             raise LocalError("the answer was not sent", "too many messages wait to be sent already")
         self.state, self.answer_bytes = after, size
@@ -79,7 +83,7 @@ class Request:
         elif do is Do.SEND_MISSING:
             have = ask.have or frozenset()
             for part in self.parts:
-                if part.number not in have:
+                if part.number not in have or part.run != ask.run:
                     self.repeat(part, self.peer)
             if self.open and (self.parts or self.ready_at is not None):
                 self._send_promise(now)

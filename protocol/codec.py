@@ -166,16 +166,22 @@ _FIELDS: dict[type, tuple[_Field, ...]] = {
         _Field(4, "max_tokens", _same, _uint(limits.TOKENS_MAX), 0),
         _Field(5, "turns", lambda turns: [[int(turn.role), turn.text] for turn in turns], _turns, ()),
         _Field(6, "have", to_bitmap, _bitmap(limits.PIECES_MAX), None),
+        _Field(7, "run", _same, _uint16, 0),
     ),
     Accept: (_ASK_ID, _Field(2, "wait_s", _same, _seconds)),
     Busy: (_ASK_ID, _Field(2, "retry_after_s", _same, _uint16), _Field(3, "backlog_s", _same, _uint16)),
-    AnswerPiece: (_ASK_ID, _Field(2, "number", _same, _uint(limits.PIECES_MAX - 1))),
+    AnswerPiece: (
+        _ASK_ID,
+        _Field(2, "number", _same, _uint(limits.PIECES_MAX - 1)),
+        _Field(3, "run", _same, _uint16, 0),
+    ),
     AnswerDone: (
         _ASK_ID,
         _Field(2, "number", _same, _uint(limits.PIECES_MAX - 1), 0),
         _Field(3, "model", _same, _name),
         _Field(4, "tokens", _same, _uint32, 0),
         _Field(5, "truncated", _same, _flag, False),
+        _Field(6, "run", _same, _uint16, 0),
     ),
     Refuse: (
         _ASK_ID,

@@ -75,7 +75,7 @@ class AnswerText:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRestarted:
-    """The text so far is void: the peer lost our question and starts anew, or its parts did not belong together."""
+    """The text so far is void: the peer lost our question and answers anew, or parts did not belong together."""
 
     ask_id: int
 

@@ -40,6 +40,7 @@ __all__ = [
     "REPLIES_WAITING_MAX",
     "REPLIES_WAITING_PER_PEER_MAX",
     "RESTARTS_MAX",
+    "RUNS_HELD_MAX",
     "SEAL_BYTES",
     "SLACK_S",
     "TOKENS_MAX",
@@ -72,6 +73,8 @@ QUESTION_BYTES_MAX = 16_000
 """All turns of a conversation together."""
 ANSWER_BYTES_MAX = 32_000
 """One answer, all pieces together."""
+RUNS_HELD_MAX = 2
+"""Answers to one question that are held in part: the peer's before and after it restarted."""
 TURNS_MAX = 32
 PIECES_MAX = 1024
 TOKENS_MAX = 8192

@@ -93,6 +93,8 @@ class Ask:
     """The conversation, the question last. Empty in a repetition to a peer that has shown it holds the question."""
     have: frozenset[int] | None = None
     """In a repetition: the numbers of the answer pieces that arrived. None the first time."""
+    run: int = 0
+    """Which answer those pieces are of: their `run`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class AnswerPiece:
     ask_id: int
     number: int
     text: str
+    run: int = 0
+    """16 bits that the session of the answerer chooses, so that parts of two answers to one question never mix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,8 @@ class AnswerDone:
     """Tokens of the whole answer."""
     truncated: bool = False
     """True when the token limit ended the answer."""
+    run: int = 0
+    """As in the pieces before it; 0 when there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,6 @@ class Packet:
     kind: str
     """Name of the message that it carries, or a part of."""
     ask_id: int | None
-    """The question that it belongs to: one of ours as `Session.ask` returned it, a peer's by the peer's id."""
     transfer: int
     index: int
     total: int
@@ -87,10 +86,10 @@ class Outbox:
     def __len__(self) -> int:
         return sum(len(self._held[number].waiting) for queue in self._queues for number in queue)
 
-    def queue(self, message: Message, peer: str | None, *, ask_id: int | None = None) -> bool:
+    def queue(self, message: Message, peer: str | None) -> bool:
         """Queue `message`, in place of one that says the same and has not begun to leave; False when there is no room.
 
-        Raises LocalError when it breaks a limit. `ask_id` is for `Packet`, where it is not the message's own.
+        Raises LocalError when it breaks a limit.
         """
         data = encode(message)
         rank = _RANKS.get(type(message), _REPLY)
@@ -99,9 +98,9 @@ class Outbox:
             return False
         number = self._take_number()
         frames = split(data, number)
-        about: int | None = getattr(message, "ask_id", None) if ask_id is None else ask_id
+        ask_id: int | None = getattr(message, "ask_id", None)
         packets = tuple(
-            Packet(peer, frame, type(message).__name__, about, number, index, len(frames))
+            Packet(peer, frame, type(message).__name__, ask_id, number, index, len(frames))
             for index, frame in enumerate(frames)
         )
         self._held[number] = _Transfer(message, rank, packets, deque(range(len(packets))))

@@ -58,7 +58,6 @@ class Session:
         self._outbox = Outbox(rng.getrandbits(8))
         self._reassembler = Reassembler()
         self._questions: dict[int, Question] = {}
-        """By the id that their owner knows."""
         self._requests: dict[tuple[str, int], Request] = {}
         self._hops: OrderedDict[str, int] = OrderedDict()
         self._events: deque[Event] = deque()
@@ -87,14 +86,13 @@ class Session:
             raise LocalError(
                 "the question was not sent", f"{limits.QUESTIONS_MAX} are open already", "wait for answers"
             )
-        ask_id = self._fresh_id()
+        while (ask_id := self._rng.getrandbits(32)) in self._questions:
+            pass
         ask = Ask(ask_id, model, deadline_s, max_tokens, turns)
-        queue = bound(self._outbox.queue, peer=peer, ask_id=ask_id)
+        queue = bound(self._outbox.queue, peer=peer)
         if not queue(ask):
             raise LocalError("the question was not sent", "too many messages wait to be sent already", "ask later")
-        self._questions[ask_id] = Question(
-            ask_id, peer, ask, now + deadline_s, expect_s, 2 * self._pace_s(peer), queue, self._fresh_id
-        )
+        self._questions[ask_id] = Question(peer, ask, now + deadline_s, expect_s, 2 * self._pace_s(peer), queue)
         return ask_id
 
     def cancel(self, ask_id: int, now: float) -> None:
@@ -214,12 +212,6 @@ class Session:
             if len(self._hops) > limits.PEERS_MAX:
                 self._hops.popitem(last=False)
 
-    def _fresh_id(self) -> int:
-        taken = self._questions.keys() | {question.ask.ask_id for question in self._questions.values()}
-        while (ask_id := self._rng.getrandbits(32)) in taken:
-            pass
-        return ask_id
-
     def _take(self, message: Message, peer: str, now: float) -> None:
         match message:
             case Beacon():
@@ -239,11 +231,9 @@ class Session:
                 self._take_reply(message, peer, now)
 
     def _question(self, peer: str, ask_id: int) -> Question | None:
-        """Our open question that `peer` knows as `ask_id`."""
-        for question in self._questions.values():
-            if (question.peer, question.ask.ask_id) == (peer, ask_id):
-                return question
-        return None
+        """Our question `ask_id`, if it is open and was put to `peer`."""
+        question = self._questions.get(ask_id)
+        return question if question is not None and question.peer == peer else None
 
     def _take_reply(self, message: Accept | Busy | Refuse | AnswerPiece | AnswerDone, peer: str, now: float) -> None:
         question = self._question(peer, message.ask_id)
@@ -277,7 +267,8 @@ class Session:
             self._events.append(Dropped(peer, "too many questions are held already"))
         else:
             expires_at = now + max(limits.DEADLINE_S_MIN, ask.deadline_s)
-            self._requests[key] = Request(peer, ask, expires_at, self._outbox.queue, self._outbox.repeat)
+            run = self._rng.getrandbits(16) or 1
+            self._requests[key] = Request(peer, ask, expires_at, run, self._outbox.queue, self._outbox.repeat)
             self._events.append(AskReceived(peer, ask))
 
     def _make_room(self, peer: str) -> bool:
@@ -305,8 +296,8 @@ class Session:
 
     def _tidy(self, question: Question) -> None:
         if question.closed:
-            del self._questions[question.ask_id]
-            self._outbox.drop(question.peer, question.ask_id)
+            del self._questions[question.ask.ask_id]
+            self._outbox.drop(question.peer, question.ask.ask_id)
 
     def _gap_at(self, partial: Incomplete) -> float:
         patience_s: float = (2 * self._pace_s(partial.peer) + limits.SLACK_S) * limits.GAP_BACKOFF**partial.gaps

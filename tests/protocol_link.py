@@ -87,18 +87,27 @@ class Played:
 
 
 class Line:
-    """Two sessions, `a` and `b`, that take turns on one channel; frames cross it whole, or not at all by chance."""
+    """Two sessions, `a` and `b`, that take turns on one channel. By chance a frame is lost, repeated or late."""
 
     def __init__(
-        self, handle: Callable[[str, Event], None], *, seed: int = 1, hops: int = 2, loss: float = 0.0
+        self,
+        handle: Callable[[str, Event], None],
+        *,
+        seed: int = 1,
+        hops: int = 2,
+        loss: float = 0.0,
+        repeats: float = 0.0,
+        late_s: float = 0.0,
     ) -> None:
-        """`handle(side, event)` gets every event."""
+        """`handle(side, event)` gets every event; `loss` and `repeats` are shares, frames come up to `late_s` late."""
         self.now = 0.0
         self.sent: list[tuple[str, Packet]] = []
         self.sessions = {"a": new_session(2 * seed), "b": new_session(2 * seed + 1)}
         self._handle = handle
         self._hops = hops
         self._loss = loss
+        self._repeats = repeats
+        self._late_s = late_s
         self._rng = Random(seed)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
@@ -106,6 +115,10 @@ class Line:
 
     def at(self, when: float, do: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (when, next(self._order), do))
+
+    def restart(self, side: str) -> None:
+        """The side loses everything it held."""
+        self.sessions[side] = new_session(self._rng.getrandbits(32))
 
     def run(self, until: float) -> None:
         """Let time pass, to `until` seconds."""
@@ -138,11 +151,13 @@ class Line:
             if packet is not None:
                 self._free_at = self.now + path_time_s(len(packet.frame), self._hops)
                 self.sent.append((side, packet))
-                self.at(self._free_at, partial(self._arrive, side, packet))
+                self.at(self._free_at, partial(self.sessions[side].packet_sent, packet, self._free_at))
+                for _ in range(1 + (self._rng.random() < self._repeats)):
+                    if self._rng.random() >= self._loss:
+                        at = self._free_at + self._rng.random() * self._late_s
+                        self.at(at, partial(self._arrive, side, packet))
                 return
 
     def _arrive(self, side: str, packet: Packet) -> None:
-        self.sessions[side].packet_sent(packet, self.now)
-        if self._rng.random() >= self._loss:
-            other = "b" if side == "a" else "a"
-            self.sessions[other].receive(packet.frame, side, self.now, hops=self._hops)
+        other = "b" if side == "a" else "a"
+        self.sessions[other].receive(packet.frame, side, self.now, hops=self._hops)

@@ -8,7 +8,7 @@ import pytest
 from protocol_link import Played, drops, events, new_session, question
 
 from protocol import limits
-from protocol.codec import encode
+from protocol.codec import decode, encode
 from protocol.errors import LocalError, RefuseCode
 from protocol.events import AskReceived, AskStopped
 from protocol.messages import Accept, AnswerDone, AnswerPiece, Ask, Busy, Cancel, Message, Refuse
@@ -96,15 +96,38 @@ def test_a_repetition_brings_only_the_pieces_that_are_missing_and_how_long_the_r
     pieces: list[AnswerPiece | AnswerDone] = [AnswerPiece(7, number, f"{number} ") for number in range(3)]
     for piece in pieces:
         session.answer("!b", piece)
-    assert peer.hears() == pieces
-    fresh = Played(session)
-    fresh._transfers = peer._transfers
-    fresh.say(again(have=frozenset({0, 2})), 9)
-    assert fresh.hears() == [Accept(7, 0), pieces[1]]
+    packets = peer.packets()
+    run = decode(packets[0].frame[8:]).run
+    peer.say(replace(again(have=frozenset({0, 2})), run=run), 9)
+    promise, missing = peer.packets()
+    assert promise.frame.endswith(encode(Accept(7, 0)))
+    assert missing == packets[1]
     session.answer("!b", replace(DONE, number=3))
-    fresh.packets()
-    fresh.say(again(have=frozenset({0, 1, 2, 3})), 12)
-    assert fresh.hears() == []
+    peer.packets()
+    peer.say(replace(again(have=frozenset({0, 1, 2, 3})), run=run), 12)
+    assert peer.packets() == []
+
+
+def test_the_parts_of_an_answer_are_marked_as_belonging_together_and_a_single_one_is_not():
+    session, peer = received()
+    session.answer("!b", AnswerPiece(7, 0, "one "))
+    session.answer("!b", AnswerDone(7, 1, "two", "m", 2))
+    first, last = peer.hears()
+    assert isinstance(first, AnswerPiece)
+    assert isinstance(last, AnswerDone)
+    assert first.run == last.run != 0
+    session, peer = received()
+    session.answer("!b", DONE)
+    assert peer.hears() == [DONE]
+
+
+def test_pieces_of_another_answer_do_not_count_as_received():
+    session, peer = received()
+    session.answer("!b", AnswerPiece(7, 0, "one "))
+    session.answer("!b", AnswerDone(7, 1, "two", "m", 2))
+    first, last = peer.packets()
+    peer.say(again(have=frozenset({0, 1})), 5)
+    assert peer.packets() == [first, last]
 
 
 def test_a_repetition_while_the_answer_still_waits_does_not_double_it():
@@ -150,7 +173,9 @@ def test_an_answer_can_be_broken_off():
     session, peer = received()
     session.answer("!b", AnswerPiece(7, 0, "one "))
     session.decline("!b", Refuse(7, RefuseCode.ENGINE_FAILED))
-    assert peer.hears() == [Refuse(7, RefuseCode.ENGINE_FAILED), AnswerPiece(7, 0, "one ")]
+    assert [type(message) for message in peer.hears()] == [Refuse, AnswerPiece]
+    peer.say(again(), 1)
+    assert [packet.kind for packet in peer.packets()] == ["Refuse"], "the piece is of no use"
 
 
 def test_a_question_given_up_stops_the_work_and_what_waits():

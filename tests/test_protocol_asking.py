@@ -378,81 +378,102 @@ def test_the_rest_of_a_question_given_up_is_not_sent():
 # A peer that lost the question
 
 
-def forgotten(session: Session, peer: Played) -> Ask:
-    """The peer restarts; returns the Ask that it gets once it has said so."""
+def forgotten(session: Session, peer: Played, now: float = 20) -> None:
+    """The peer restarts, says so when the question is repeated, and gets it whole."""
     (again,) = peer.hears(fire(session))
     assert isinstance(again, Ask)
     assert again.turns == ()
-    peer.say(Refuse(again.ask_id, RefuseCode.FORGOTTEN), 20)
-    (whole,) = peer.hears(20)
+    assert peer.say(Refuse(again.ask_id, RefuseCode.FORGOTTEN), now) == []
+    (whole,) = peer.hears(now)
     assert isinstance(whole, Ask)
-    return whole
-
-
-def test_a_forgotten_question_is_asked_whole_under_a_fresh_id():
-    session, peer, ask_id = asked()
-    peer.say(Accept(ask_id, 0), 1)
-    whole = forgotten(session, peer)
+    assert whole.ask_id == again.ask_id
     assert whole.turns == question()
-    assert whole.ask_id != ask_id
-    assert whole.have == frozenset()
-    assert peer.say(AnswerDone(whole.ask_id, 0, "yes", "m", 1), 21) == [
-        AnswerText(ask_id, "yes"),
-        AnswerFinished(ask_id, "yes", "m", 1, False),
+
+
+def test_a_forgotten_question_is_asked_whole_again():
+    session, peer, ask_id = asked(expect_s=40)
+    peer.say(Accept(ask_id, 0), 1)
+    forgotten(session, peer)
+    due = session.next_timer()
+    assert due is not None
+    assert due == pytest.approx(20 + (40 + ROUND_TRIP_S + 1) * 1.5**3), "as long as it was expected to take at first"
+    assert len(peer.say(AnswerDone(ask_id, 0, "yes", "m", 1), 21)) == 2
+
+
+def test_text_of_the_forgotten_answer_is_void_once_there_is_other_text():
+    session, peer, ask_id = asked()
+    assert peer.say(AnswerPiece(ask_id, 0, "old ", run=5), 1) == [AnswerText(ask_id, "old ")]
+    forgotten(session, peer)
+    assert peer.say(AnswerPiece(ask_id, 1, "answer ", run=9), 21) == []
+    assert peer.say(AnswerPiece(ask_id, 0, "new ", run=9), 22) == [
+        AnswerRestarted(ask_id),
+        AnswerText(ask_id, "new answer "),
+    ]
+    assert peer.say(AnswerDone(ask_id, 2, "indeed", "m", 2, run=9), 23) == [
+        AnswerText(ask_id, "indeed"),
+        AnswerFinished(ask_id, "new answer indeed", "m", 2, False),
     ]
 
 
-def test_text_of_the_forgotten_answer_is_void_and_never_mixed_with_the_new_one():
+def test_parts_of_two_answers_to_one_question_never_mix():
+    _, peer, ask_id = asked()
+    peer.say(AnswerPiece(ask_id, 0, "old ", run=5), 1)
+    peer.say(AnswerPiece(ask_id, 0, "new ", run=9), 2)
+    assert peer.say(AnswerPiece(ask_id, 1, "words ", run=5), 3) == [
+        AnswerRestarted(ask_id),
+        AnswerText(ask_id, "old words "),
+    ]
+    assert peer.say(AnswerDone(ask_id, 1, "end", "m", 2, run=9), 4) == [
+        AnswerRestarted(ask_id),
+        AnswerText(ask_id, "new end"),
+        AnswerFinished(ask_id, "new end", "m", 2, False),
+    ]
+
+
+def test_a_whole_answer_counts_whatever_pieces_came_before():
+    _, peer, ask_id = asked()
+    peer.say(AnswerPiece(ask_id, 0, "old ", run=5), 1)
+    peer.say(AnswerPiece(ask_id, 3, "words ", run=5), 1)
+    assert peer.say(AnswerDone(ask_id, 0, "new", "m", 1), 2)[-1] == AnswerFinished(ask_id, "new", "m", 1, False)
+
+
+def test_a_repetition_names_the_answer_that_its_pieces_are_of():
     session, peer, ask_id = asked()
-    assert peer.say(AnswerPiece(ask_id, 0, "old "), 1) == [AnswerText(ask_id, "old ")]
+    peer.say(AnswerPiece(ask_id, 0, "old ", run=5), 1)
+    peer.say(AnswerPiece(ask_id, 3, "new ", run=9), 2)
     (again,) = peer.hears(fire(session))
     assert isinstance(again, Ask)
-    assert peer.say(Refuse(ask_id, RefuseCode.FORGOTTEN), 20) == [AnswerRestarted(ask_id)]
-    (whole,) = peer.hears(20)
-    assert isinstance(whole, Ask)
-    assert [type(event) for event in peer.say(AnswerPiece(ask_id, 0, "old "), 21)] == [Dropped]
-    peer.say(AnswerPiece(whole.ask_id, 0, "new "), 22)
-    assert peer.say(AnswerDone(whole.ask_id, 1, "answer", "m", 2), 23)[-1] == AnswerFinished(
-        ask_id, "new answer", "m", 2, False
+    assert (again.have, again.run) == (frozenset({3}), 9)
+
+
+def test_the_oldest_of_too_many_answers_is_dropped():
+    _, peer, ask_id = asked()
+    for run in range(1, limits.RUNS_HELD_MAX + 2):
+        peer.say(AnswerPiece(ask_id, 0, f"{run} ", run=run), run)
+    last = limits.RUNS_HELD_MAX + 1
+    assert peer.say(AnswerDone(ask_id, 1, "end", "m", 1, run=1), 9) == []
+    assert peer.say(AnswerDone(ask_id, 1, "end", "m", 1, run=last), 9)[-1] == AnswerFinished(
+        ask_id, f"{last} end", "m", 1, False
     )
 
 
 def test_a_second_word_of_having_forgotten_changes_nothing():
     session, peer, ask_id = asked()
     peer.say(Accept(ask_id, 0), 1)
-    whole = forgotten(session, peer)
-    for late in (ask_id, whole.ask_id):
-        peer.say(Refuse(late, RefuseCode.FORGOTTEN), 22)
-        assert peer.hears(22) == []
-    assert len(peer.say(AnswerDone(whole.ask_id, 0, "yes", "m", 1), 23)) == 2
+    forgotten(session, peer)
+    assert peer.say(Refuse(ask_id, RefuseCode.FORGOTTEN), 22) == []
+    assert peer.hears(22) == []
+    assert len(peer.say(AnswerDone(ask_id, 0, "yes", "m", 1), 23)) == 2
 
 
 def test_a_peer_that_keeps_forgetting_is_believed_to_refuse():
     session, peer, ask_id = asked(deadline_s=3600)
-    wire_id = ask_id
     for _ in range(limits.RESTARTS_MAX):
-        peer.say(Accept(wire_id, 0), 1)
-        wire_id = forgotten(session, peer).ask_id
-    peer.say(Accept(wire_id, 0), 30)
-    (failed,) = peer.say(Refuse(wire_id, RefuseCode.FORGOTTEN), 31)
-    assert failed == AskFailed(ask_id, Failure.REFUSED, code=RefuseCode.FORGOTTEN, heard=True)
-
-
-def test_a_question_asked_anew_is_given_up_under_its_fresh_id():
-    session, peer, ask_id = asked()
-    peer.say(Accept(ask_id, 0), 1)
-    whole = forgotten(session, peer)
-    session.cancel(ask_id, 30)
-    assert peer.hears(30) == [Cancel(whole.ask_id)]
-
-
-def test_the_packets_of_a_question_asked_anew_still_belong_to_it():
-    session, peer, ask_id = asked()
-    peer.say(Accept(ask_id, 0), 1)
-    fire(session)
-    peer.packets(20)
-    peer.say(Refuse(ask_id, RefuseCode.FORGOTTEN), 20)
-    assert [packet.ask_id for packet in peer.packets(20)] == [ask_id]
+        peer.say(Accept(ask_id, 0), 1)
+        forgotten(session, peer)
+    peer.say(Accept(ask_id, 0), 30)
+    failed = AskFailed(ask_id, Failure.REFUSED, code=RefuseCode.FORGOTTEN, heard=True)
+    assert peer.say(Refuse(ask_id, RefuseCode.FORGOTTEN), 31) == [failed]
 
 
 # What can't be asked

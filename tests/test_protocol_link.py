@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from protocol_link import Line, path_time_s, question
 
 from protocol import limits
-from protocol.events import AnswerFinished, AnswerText, AskReceived, Event
+from protocol.events import AnswerFinished, AnswerRestarted, AnswerText, AskFailed, AskReceived, Event
 from protocol.messages import AnswerDone, AnswerPiece
 
 
@@ -115,3 +117,57 @@ def test_what_loss_costs_is_bounded():
     needed = sum(run(["The sky is blue. " * 60]).kinds.values())
     spent = [sum(run(["The sky is blue. " * 60], loss=0.2, seed=seed).kinds.values()) for seed in range(40)]
     assert sum(spent) / len(spent) < 2.5 * needed
+
+
+class TwoLives:
+    """A question whose answerer restarts while it answers; each life gives other pieces."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = Random(seed)
+        self.line = Line(self.handle, seed=seed, loss=0.1, repeats=0.2, late_s=60)
+        self.life = 1
+        self.given: list[str] = []
+        self.shown = ""
+        self.ended: list[Event] = []
+        self.restarts = 0
+        self.line.sessions["a"].ask("b", question("Why? " * 60), deadline_s=3000, expect_s=5, now=0)
+        self.line.at(self.rng.uniform(10, 120), self.restart)
+        self.line.run(3001)
+
+    def restart(self) -> None:
+        self.line.restart("b")
+        self.life = 2
+
+    def handle(self, side: str, event: Event) -> None:
+        match event:
+            case AskReceived(ask=ask):
+                self.line.sessions["b"].accept("a", ask.ask_id, 5, self.line.now)
+                parts = [
+                    f"life {self.life} part {n} " * self.rng.choice([1, 1, 12]) for n in range(self.rng.randint(1, 3))
+                ]
+                self.line.at(self.line.now + 5, partial(self.answer, ask.ask_id, parts, self.life))
+            case AnswerText(text=text):
+                self.shown += text
+            case AnswerRestarted():
+                self.shown = ""
+                self.restarts += 1
+            case AnswerFinished() | AskFailed():
+                self.ended.append(event)
+
+    def answer(self, ask_id: int, parts: list[str], life: int) -> None:
+        if life == self.life:
+            for number, text in enumerate(parts[:-1]):
+                self.line.sessions["b"].answer("a", AnswerPiece(ask_id, number, text))
+            self.line.sessions["b"].answer("a", AnswerDone(ask_id, len(parts) - 1, parts[-1], "m", 9))
+            self.given.append("".join(parts))
+
+
+def test_what_two_lives_of_the_answerer_gave_never_mixes():
+    runs = [TwoLives(seed) for seed in range(400)]
+    assert {len(run.ended) for run in runs} == {1}
+    finished = [(run, run.ended[0]) for run in runs if isinstance(run.ended[0], AnswerFinished)]
+    for run, end in finished:
+        assert end.text in run.given
+        assert run.shown == end.text
+    assert len(finished) > 380
+    assert sum(run.restarts for run in runs) > 10, "text of the first life was shown and taken back"

@@ -82,11 +82,8 @@ def test_a_packet_tells_what_it_is():
     assert (second.index, second.last, third.index, third.last) == (1, False, 2, True)
 
 
-def test_a_packet_belongs_to_the_question_that_its_owner_knows():
+def test_news_belong_to_no_peer_and_no_question():
     outbox = Outbox(0)
-    outbox.queue(ask(1), "!b", ask_id=9)
-    (packet,) = take_all(outbox)
-    assert packet.ask_id == 9
     outbox.queue(beacon(), None)
     (packet,) = take_all(outbox)
     assert packet.ask_id is None
