@@ -11,7 +11,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -87,7 +87,7 @@ class LlamaEngine(Engine):
     @property
     def models(self) -> tuple[ModelOffer, ...]:
         """The model, while its worker is ready."""
-        if self._worker is None:
+        if self._worker is None or self._worker.gone:
             return ()
         return (ModelOffer(self._name, max(1, round(self._tokens_per_s)), self._context_tokens),)
 
@@ -122,17 +122,25 @@ class LlamaEngine(Engine):
         self._completes_text = not description.chats
         self._context_tokens = min(self._context_tokens, description.context_tokens or self._context_tokens)
         require_memory(self._name, description, self._context_tokens * self._slots, available_memory_bytes())
+        load = {
+            "binding": self._binding,
+            "path": str(self._path),
+            "context_tokens": self._context_tokens,
+            "slots": self._slots,
+            "threads": self._threads,
+            "chats": description.chats,
+            "memory_limit_mb": self._memory_limit_mb,
+        }
+        self._running, self._started = True, False
         try:
-            folder = tempfile.TemporaryDirectory(prefix="meshai-", ignore_cleanup_errors=True)
-        except OSError as error:
-            raise LocalError("The model's process has no place for its files", str(error)) from error
-        with folder:
-            self._running, self._started = True, False
-            try:
-                await self._keep_running(folder.name, task_status)
-            finally:
-                self._running = False
-                self._change()
+            while True:
+                reason = await self._live(load, task_status)
+                if not self._started:
+                    raise reason
+                await self._recover(reason)
+        finally:
+            self._running = False
+            self._change()
 
     async def answer(self, prompt: Prompt, emit: Callable[[str], None]) -> Finished:
         """Answer `prompt`; while the worker is being started anew, this waits for it.
@@ -172,35 +180,34 @@ class LlamaEngine(Engine):
             seconds=trio.current_time() - started,
         )
 
-    async def _keep_running(self, folder: str, task_status: trio.TaskStatus[None]) -> None:
-        load = {
-            "binding": self._binding,
-            "path": str(self._path),
-            "context_tokens": self._context_tokens,
-            "slots": self._slots,
-            "threads": self._threads,
-            "chats": not self._completes_text,
-            "memory_limit_mb": self._memory_limit_mb,
-        }
-        while True:
+    async def _live(self, load: dict[str, Any], task_status: trio.TaskStatus[None]) -> LocalError:
+        """Run one worker process and return why it ended."""
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="meshai-", ignore_cleanup_errors=True)
+        except OSError as error:
+            return LocalError(
+                "The model's process has no place for its files", str(error), "Free some room on the disk"
+            )
+        with folder:
             worker = WorkerProcess(
                 self._command,
-                folder,
+                folder.name,
                 limits=self._limits,
                 build_hint=BINDINGS[self._binding].build_hint,
                 on_end=self._ended,
             )
-            reason = await worker.run(load, partial(self._ready, worker, task_status))
-            if not self._started:
-                raise reason
-            self._crashes += 1
+            return await worker.run(load, partial(self._ready, worker, task_status))
+
+    async def _recover(self, reason: LocalError) -> None:
+        """Wait until the next worker may start: a little longer each time, and long after crashes in a row."""
+        self._crashes += 1
+        self._change()
+        if self._crashes <= len(_RESTART_S):
+            await trio.sleep(_RESTART_S[self._crashes - 1])
+        else:
+            self._change(set_aside=_set_aside(self._name, self._crashes, reason))
+            await trio.sleep(_SET_ASIDE_S)
             self._change()
-            if self._crashes <= len(_RESTART_S):
-                await trio.sleep(_RESTART_S[self._crashes - 1])
-            else:
-                self._change(set_aside=_set_aside(self._name, self._crashes, reason))
-                await trio.sleep(_SET_ASIDE_S)
-                self._change()
 
     def _ready(self, worker: WorkerProcess, task_status: trio.TaskStatus[None], facts: WorkerFacts) -> None:
         self._tokens_per_s, self._batch_tokens = facts.tokens_per_s, facts.batch_tokens
@@ -215,7 +222,7 @@ class LlamaEngine(Engine):
         self._changed = trio.Event()
 
     async def _ready_worker(self) -> WorkerProcess:
-        while self._worker is None:
+        while self._worker is None or self._worker.gone:
             if not self._running:
                 raise LocalError(f"The model {self._name} is not running", "its engine was not started, or has stopped")
             if self._set_aside is not None:

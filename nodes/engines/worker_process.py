@@ -118,11 +118,13 @@ class WorkerProcess:
         self._steps = 0
         self._moved_at = 0.0
         self.pid = 0
+        self.gone = False
+        """True once it can take no more questions."""
 
     async def run(self, load: dict[str, Any], on_ready: Callable[[WorkerFacts], None]) -> LocalError:
         """Start the process, call `on_ready` once the model is loaded, and return why it ended when it does.
 
-        Cancelled, it kills the process and waits for it. Raises LocalError when the process can't be started.
+        Cancelled, it kills the process and waits for it.
         """
         try:
             # In a process group of its own a terminal's Ctrl-C does not reach it: what that means is decided here.
@@ -135,7 +137,7 @@ class WorkerProcess:
                 process_group=0,
             )
         except OSError as error:
-            raise LocalError("The model's process can't be started", error.strerror or str(error)) from error
+            return LocalError("The model's process can't be started", error.strerror or str(error))
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -147,6 +149,7 @@ class WorkerProcess:
                 nursery.start_soon(self._write, process.stdin)
                 nursery.start_soon(self._collect_stderr, process.stderr)
                 await self._watch(process.stdout, on_ready)
+                self.gone = True
                 await self._let_go(process)
                 nursery.cancel_scope.cancel()
             reason = self._why_it_ended(process.returncode or 0)
