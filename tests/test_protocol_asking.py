@@ -288,6 +288,54 @@ def test_a_long_question_leaves_the_peer_time_to_ask_for_lost_packets():
     assert session.next_timer() == 10 + (2 * (ROUND_TRIP_S + 1)) * 1.5, "the lost packet counts as sent now"
 
 
+def test_a_question_of_two_packets_is_long_enough_for_that():
+    session = new_session()
+    session.ask("!b", question("x" * 200), deadline_s=600, expect_s=0, now=0)
+    assert len(Played(session).packets(0)) == 2
+    assert session.next_timer() == (2 * (ROUND_TRIP_S + 1)) * 1.5
+
+
+def test_a_promise_holds_for_the_repetition_too():
+    session, peer, ask_id = asked()
+    peer.say(Accept(ask_id, 100), 1)
+    now = fire(session)
+    peer.packets(now)
+    assert session.next_timer() == now + (100 + ROUND_TRIP_S + 1) * 1.5**2
+
+
+def test_once_a_part_is_here_the_rest_is_expected_soon():
+    session, peer, ask_id = asked(expect_s=100)
+    peer.say(Accept(ask_id, 100), 1)
+    peer.say(AnswerPiece(ask_id, 0, "one "), 2)
+    assert session.next_timer() == 2 + FIRST_PATIENCE_S
+    now = fire(session)
+    peer.packets(now)
+    assert session.next_timer() == now + (ROUND_TRIP_S + 1) * 1.5**2
+
+
+def test_each_missing_frame_of_a_part_is_given_the_time_it_takes():
+    session, peer, ask_id = asked()
+    frames = peer.frames(AnswerDone(ask_id, 0, LONG * 4, "m", 9))
+    peer.give(frames[:2], 3)
+    due = session.next_timer()
+    assert due == 3 + ROUND_TRIP_S + 1, "the Gap comes first"
+    session.handle_timer(due)
+    peer.give(frames[2:-1], due)
+    session.handle_timer(due + ROUND_TRIP_S + 1)
+    assert session.next_timer() == due + (ROUND_TRIP_S / 2 + ROUND_TRIP_S + 1) * 1.5
+
+
+def test_while_the_answer_is_coming_in_the_wait_starts_anew():
+    session, peer, ask_id = asked()
+    frames = peer.frames(AnswerDone(ask_id, 0, LONG, "m", 9))
+    peer.give(frames[1:2], 8)
+    session.handle_timer(FIRST_PATIENCE_S)
+    assert peer.hears() == []
+    peer.give(frames[2:], 11)
+    session.handle_timer(11 + ROUND_TRIP_S + 1)
+    assert session.next_timer() == FIRST_PATIENCE_S * 2
+
+
 def test_while_the_answer_is_coming_in_it_is_not_asked_for():
     session, peer, ask_id = asked(deadline_s=3600)
     peer.give(peer.frames(AnswerDone(ask_id, 0, LONG, "m", 9))[:1], 1)
@@ -444,6 +492,16 @@ def test_a_repetition_names_the_answer_that_its_pieces_are_of():
     (again,) = peer.hears(fire(session))
     assert isinstance(again, Ask)
     assert (again.have, again.run) == (frozenset({3}), 9)
+
+
+def test_of_too_many_answers_the_one_longest_without_a_part_is_dropped():
+    _, peer, ask_id = asked()
+    assert limits.RUNS_HELD_MAX == 2
+    for number, run in [(0, 1), (0, 2), (2, 1), (0, 3)]:
+        peer.say(AnswerPiece(ask_id, number, f"{run} ", run=run))
+    peer.say(AnswerPiece(ask_id, 1, "1 ", run=1))
+    (*_, finished) = peer.say(AnswerDone(ask_id, 3, "end", "m", 1, run=1))
+    assert finished == AnswerFinished(ask_id, "1 1 1 end", "m", 1, False)
 
 
 def test_the_oldest_of_too_many_answers_is_dropped():

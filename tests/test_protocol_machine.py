@@ -187,7 +187,8 @@ class LossyPair(RuleBasedStateMachine):
         held = self.sides[other(side)].held.get(ask_id)
         if held is not None and held.open:
             self.sides[other(side)].session.answer(side, AnswerPiece(ask_id, len(held.parts), text))
-            self.exchange(["~"] * 10)
+            held.parts.append(text)
+            self.exchange(["~"] * 100)
         self.restart(other(side))
         timer = self.sides[side].session.next_timer()
         if timer is not None:
