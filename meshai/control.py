@@ -9,7 +9,7 @@ import errno
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class _Lines:
         line, self._rest = self._rest.split(b"\n", 1)
         try:
             form = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LocalError("the request can't be read", str(error)) from error
         if not isinstance(form, dict):
             raise LocalError("the request can't be read", "it is no object")
@@ -81,20 +81,11 @@ async def serve_control(
 ) -> None:
     """Serve `node` to local programs until cancelled; raises LocalError when another node runs in `folder`."""
     path = _socket_path(folder)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if await _answers(path):
         raise LocalError(
             "a node is already running here", str(folder), "stop it first, or give this one its own --state folder"
         )
-    path.unlink(missing_ok=True)
-    listening = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
-    old_mask = os.umask(0o177)
-    try:
-        await listening.bind(str(path))
-    finally:
-        os.umask(old_mask)
-    listening.listen(16)
-    listener = trio.SocketListener(listening)
+    listener = await _listen(path)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
@@ -103,6 +94,25 @@ async def serve_control(
             task_status.started()
     finally:
         path.unlink(missing_ok=True)
+
+
+async def _listen(path: Path) -> trio.SocketListener:
+    listening = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        old_mask = os.umask(0o177)
+        try:
+            await listening.bind(str(path))
+        finally:
+            os.umask(old_mask)
+        listening.listen(16)
+    except OSError as error:
+        listening.close()
+        raise LocalError(
+            "other meshai commands can't reach this node", f"no control socket at {path}: {error}", "choose a --state"
+        ) from error
+    return trio.SocketListener(listening)
 
 
 async def _serve_one(node: Node, stream: trio.abc.Stream) -> None:
@@ -115,8 +125,8 @@ async def _serve_one(node: Node, stream: trio.abc.Stream) -> None:
                     await _until_closed(stream, partial(_do, node, request, lines.send))
             except MeshaiError as error:
                 await lines.send(error_form(error))
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        return
+    except* (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass  # the program went away, perhaps killed in the middle of an answer: nobody is left to tell
 
 
 async def _until_closed(stream: trio.abc.Stream, work: Callable[[], Awaitable[None]]) -> None:
@@ -240,7 +250,8 @@ class RunningNode:
             raise LocalError("no node is running here", "", "start one with `meshai up`") from error
         async with stream:
             lines = _Lines(stream)
-            await lines.send(request)
+            with suppress(trio.BrokenResourceError):  # a node that refuses to read on has said why
+                await lines.send(request)
             yield lines
 
 

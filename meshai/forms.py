@@ -57,7 +57,7 @@ def wish_from(form: Form) -> Wish:
         return Wish(
             turns, str(form["model"]), int(form["max_tokens"]), int(form["deadline_s"]), fresh=bool(form["fresh"])
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise LocalError(
             "the request can't be read", str(error), "use the same version of meshai on both sides"
         ) from error

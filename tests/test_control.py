@@ -13,6 +13,7 @@ import trio
 
 from meshai.api import Mesh, SyncMesh
 from meshai.control import RunningNode, serve_control
+from meshai.forms import wish_form
 from meshai.setup import NodeOptions
 from nodes.cache import AnswerCache
 from nodes.engines.scripted import ScriptedEngine
@@ -82,6 +83,34 @@ async def test_leaving_early_stops_the_work(tmp_path):
                 await trio.lowlevel.checkpoint()
 
 
+async def test_a_program_killed_in_the_middle_of_an_answer_does_not_take_the_node_along(tmp_path):
+    async with running(tmp_path, tokens_per_s=100.0) as node:
+        for _ in range(3):
+            stream = await trio.open_unix_socket(str(tmp_path / "control.sock"))
+            request = {"do": "ask", **wish_form(Wish((Turn(Role.USER, "Slow?"),)))}
+            await stream.send_all(json.dumps(request).encode() + b"\n")
+            await stream.receive_some(1)
+            await stream.aclose()  # with most of what came unread, as the kernel does it for a killed process
+            with trio.fail_after(5):
+                while node._admission._running:
+                    await trio.lowlevel.checkpoint()
+        assert await RunningNode(tmp_path).is_there()
+
+
+async def test_a_question_too_long_for_the_door_says_so(tmp_path):
+    async with running(tmp_path), Mesh.connect(tmp_path) as mesh:
+        with pytest.raises(LocalError, match="too long"):
+            await mesh.answer("x" * 3_000_000)
+
+
+async def test_a_folder_that_cannot_be_used_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running(tmp_path / "file" / "node"):
+            pass
+    assert caught.group_contains(LocalError, match="can't reach this node")
+
+
 async def test_reading_the_result_too_early_says_so(tmp_path):
     async with running(tmp_path), Mesh.connect(tmp_path) as mesh, mesh.ask("Why?") as answer:
         with pytest.raises(LocalError, match="not complete"):
@@ -130,6 +159,8 @@ async def test_only_the_owner_may_open_the_door(tmp_path):
         b'{"do": "dance"}\n',
         b'{"do": "ask"}\n',
         b'{"do": "ask", "turns": 3}\n',
+        b'{"do": "ask", "turns": [[0, "Why?"]], "model": "", "max_tokens": 1e999, "deadline_s": 9, "fresh": false}\n',
+        b"[" * 100_000 + b"\n",
         b"x" * (2 << 20),
     ],
 )
