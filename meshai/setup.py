@@ -73,17 +73,21 @@ def radio_port(spec: str, trace: Trace) -> RadioPort:
 async def build_node(options: NodeOptions) -> Node:
     """Build the node; raises LocalError for what is missing or impossible."""
     name = options.name or default_name()
-    if len(name.encode()) > limits.NAME_BYTES_MAX or not name.isprintable():
+    if not name.isprintable() or len(name.encode()) > limits.NAME_BYTES_MAX:
         raise LocalError(
             f"{name!r} can't be a node's name", f"{limits.NAME_BYTES_MAX} bytes of plain text are the most"
         )
     serves = frozenset(address_of(number_of(number)) for number in options.allow)
     trace = Trace()
     engine = await _engine(options.model)
-    cache = AnswerCache(state_dir(options.state) / "answers.sqlite", trace)
     bearers = [] if options.radio == NO_RADIO else [RadioBearer(radio_port(options.radio, trace), trace)]
     settings = NodeSettings(name, serves, options.airtime_share)
-    return Node(settings, engine=engine, bearers=bearers, cache=cache, rng=SystemRandom(), trace=trace)
+    cache = AnswerCache(state_dir(options.state) / "answers.sqlite", trace)
+    try:
+        return Node(settings, engine=engine, bearers=bearers, cache=cache, rng=SystemRandom(), trace=trace)
+    except BaseException:
+        cache.close()
+        raise
 
 
 async def _engine(model: str) -> Engine | None:

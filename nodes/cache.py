@@ -111,7 +111,13 @@ class AnswerCache:
         return True
 
     def __len__(self) -> int:
-        return int(self._db.execute("select count(*) from answers").fetchone()[0]) if self._db else 0
+        if self._db is None:
+            return 0
+        try:
+            return int(self._db.execute("select count(*) from answers").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            self._trace.note("cache.unreadable", why=str(error))
+            return 0
 
     def _tidy(self, db: sqlite3.Connection) -> None:
         db.execute("delete from answers where made_at < ?", (self._wall() - _LIFETIME_S,))
@@ -122,7 +128,9 @@ class AnswerCache:
 
     def _open(self) -> sqlite3.Connection:
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # What its owner asked is nobody else's business.
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._path.touch(mode=0o600)
         db = sqlite3.connect(self._path or ":memory:", timeout=2.0)
         try:
             db.execute("pragma journal_mode = wal")

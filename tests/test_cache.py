@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+import stat
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 import trio
@@ -101,6 +104,27 @@ async def test_a_place_that_can_not_be_written_costs_the_cache_and_nothing_else(
     assert cache.get(key("Why?")) is None
     assert len(cache) == 0
     assert names(trace) == ["cache.off"]
+
+
+async def test_only_the_owner_may_read_the_answers(tmp_path):
+    path = tmp_path / "node" / "answers.sqlite"
+    cache = AnswerCache(path, Trace())
+    cache.put(key("Why?"), ANSWER)
+    modes = {found.name: stat.S_IMODE(found.stat().st_mode) for found in (path.parent, *path.parent.iterdir())}
+    cache.close()
+    assert modes == {"node": 0o700} | dict.fromkeys([path.name, f"{path.name}-wal", f"{path.name}-shm"], 0o600)
+
+
+async def test_a_file_damaged_by_others_meanwhile_costs_the_cache_and_nothing_else(tmp_path):
+    trace = Trace()
+    cache = AnswerCache(tmp_path / "answers.sqlite", trace)
+    with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as other:
+        other.execute("drop table answers")
+    assert len(cache) == 0
+    assert cache.get(key("Why?")) is None
+    assert not cache.put(key("Why?"), ANSWER)
+    cache.close()
+    assert names(trace) == ["cache.unreadable", "cache.unreadable", "cache.not_kept"]
 
 
 FILL_DISK = """
