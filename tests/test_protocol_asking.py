@@ -395,6 +395,14 @@ def test_another_peers_beacon_does_not_count_as_hearing_the_one_asked():
     assert events(session) == [AskFailed(ask_id, Failure.DEADLINE)]
 
 
+def test_a_repetition_that_still_waits_when_the_answer_comes_is_not_sent():
+    session, peer, ask_id = asked()
+    fire(session)
+    assert session.packets_waiting == 1
+    peer.say(AnswerDone(ask_id, 0, "yes", "m", 1), 12)
+    assert session.packets_waiting == 0
+
+
 def test_giving_a_sent_question_up_tells_the_peer():
     session, peer, ask_id = asked()
     session.cancel(ask_id, 3)

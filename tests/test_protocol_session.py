@@ -40,12 +40,15 @@ def test_announcements_go_to_everyone_and_keep_to_the_limits():
         session.announce(Beacon("n" * 25, (), 0, 900, 1, 1))
 
 
-def test_an_impossible_number_of_hops_is_not_believed():
+def test_an_unknown_or_impossible_distance_takes_the_place_of_none():
     session = new_session()
     peer = Played(session)
+    session.receive(peer.frames(BEACON)[0], "!b", 0)
+    assert session.hops_to("!b") == 0
     peer.say(BEACON, hops=2)
-    peer.say(BEACON, hops=-6)
-    assert session.hops_to("!b") == 2
+    for unknown in (0, -6):
+        peer.say(BEACON, hops=unknown)
+        assert session.hops_to("!b") == 2
 
 
 def test_distances_are_remembered_for_the_peers_heard_last():
@@ -54,6 +57,10 @@ def test_distances_are_remembered_for_the_peers_heard_last():
         Played(session, f"!{number}").say(BEACON, hops=1)
     assert session.hops_to("!0") == 0
     assert session.hops_to("!1") == 1
+    Played(session, "!1", first_transfer=1).say(BEACON, hops=1)
+    Played(session, "!new").say(BEACON, hops=1)
+    assert session.hops_to("!1") == 1
+    assert session.hops_to("!2") == 0
 
 
 def test_a_near_peer_is_waited_for_less_than_a_far_one():
