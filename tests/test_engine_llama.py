@@ -344,9 +344,11 @@ trio.run(main)
         pid = int(await process.stdout.receive_some())
         await trio.sleep(0.3)
         assert _alive(pid)
+        folder = Path(os.readlink(f"/proc/{pid}/cwd"))
         process.kill()
         await process.wait()
         assert await _gone(pid, within_s=1.5)
+        assert not folder.exists()
         nursery.cancel_scope.cancel()
 
 

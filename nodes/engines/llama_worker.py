@@ -1,7 +1,7 @@
 """The process that holds the model: `python -m nodes.engines.llama_worker`, started by `nodes.engines.llama`.
 
-It may crash, hang or be killed at any time; its supervisor copes. It leaves when its stdin closes, and knows nothing
-of nodes, peers or users. Frames (see `nodes.engines.frames`) travel on stdin and stdout; stderr is for a person.
+It may crash, hang or be killed at any time; its supervisor copes. It leaves when its stdin closes and takes its working
+directory, an empty folder of its own, with it. It knows nothing of nodes, peers or users. Frames (see `nodes.engines.frames`) travel on stdin and stdout; stderr is for a person.
 
 To the worker: `load` settings (first and once; a mapping, see `_Settings`), then
 `ask` id, turns, max_tokens, temperature, seed or nil; `cancel` id.
@@ -17,9 +17,10 @@ import os
 import select
 import signal
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 
@@ -108,7 +109,7 @@ class _Outbox:
             try:
                 await self._stream.send_all(self._drain())
             except trio.BrokenResourceError:
-                os._exit(0)
+                _leave()
             with trio.move_on_after(_GATHER_S):
                 await self._urgent.wait()
 
@@ -143,8 +144,7 @@ class _Inbox:
         while not self._read:
             data = await self._stream.receive_some()
             if not data:
-                # Threads may be deep in native code that no cancellation reaches, and nothing here needs cleaning.
-                os._exit(0)
+                _leave()
             self._read.extend(self._reader.feed(data))
         return self._read.popleft()
 
@@ -291,6 +291,14 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def _leave() -> NoReturn:
+    # A supervisor that was killed could not remove our folder.
+    with suppress(OSError):
+        Path.cwd().rmdir()
+    # Threads may be deep in native code that no cancellation reaches.
+    os._exit(0)
+
+
 def _leave_when_closed(fd: int, *, armed: bool) -> None:
     """While armed, the kernel ends this process when the other end of `fd` closes, even inside a native call.
 
@@ -301,7 +309,7 @@ def _leave_when_closed(fd: int, *, armed: bool) -> None:
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_ASYNC if armed else flags & ~os.O_ASYNC)
     if armed and select.select([fd], [], [], 0)[0]:
-        os._exit(0)
+        _leave()
 
 
 def private_pipes() -> tuple[int, int]:
