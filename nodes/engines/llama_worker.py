@@ -1,7 +1,8 @@
 """The process that holds the model: `python -m nodes.engines.llama_worker`, started by `nodes.engines.llama`.
 
 It may crash, hang or be killed at any time; its supervisor copes. It leaves when its stdin closes and takes its working
-directory, an empty folder of its own, with it. It knows nothing of nodes, peers or users. Frames (see `nodes.engines.frames`) travel on stdin and stdout; stderr is for a person.
+directory, an empty folder of its own, with it. It knows nothing of nodes, peers or users. Frames (see
+`nodes.engines.frames`) travel on stdin and stdout; stderr is for a person.
 
 To the worker: `load` settings (first and once; a mapping, see `_Settings`), then
 `ask` id, turns, max_tokens, temperature, seed or nil; `cancel` id.
