@@ -33,7 +33,7 @@ def find_python(folder, status, **environment):
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(3, "Python 3.11 or newer"), (4, "64-bit"), (5, "venv")],
+    [(3, "Python 3.11 or newer"), (4, "64-bit"), (5, "venv"), (6, "libgomp1")],
 )
 def test_what_is_missing_is_named_with_the_package_to_install(tmp_path, status, words):
     done = find_python(tmp_path, status)
