@@ -126,7 +126,6 @@ class Reassembler:
         if partial is not None:
             known = partial.parts.get(fragment.index)
             if partial.total != fragment.total or (known is not None and known.check != fragment.check):
-                del self._partial[key]
                 partial = None
         if partial is None:
             partial = Incomplete(peer, fragment.transfer, fragment.total, now)

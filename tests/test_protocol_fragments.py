@@ -77,7 +77,7 @@ def test_a_damaged_frame_is_dropped(data, size):
         pytest.param(frame_of(bytes([0, 0, 1]) + b"x", kind=2), "not one of meshai's", id="another type"),
         pytest.param(b"\x01hello, this is a text", "check does not fit", id="another program's"),
         pytest.param(frame_of(bytes([0, 0, 0]) + b"x"), "part 0 of 0", id="part of nothing"),
-        pytest.param(frame_of(bytes([0, 3, 3]) + b"x"), "part 3 of 3", id="part beyond the last"),
+        pytest.param(frame_of(bytes([0, 3, 3]) + bytes(PAYLOAD)), "part 3 of 3", id="part beyond the last"),
         pytest.param(frame_of(bytes([0, 0, 2]) + b"x"), "part 0 of 2 with 1 bytes", id="short part before the last"),
     ],
 )
@@ -148,6 +148,17 @@ def test_a_whole_message_is_not_taken_twice_until_many_others_came():
     assert add(reassembler, frame) == b"hello"
 
 
+def test_a_number_used_again_is_remembered_from_then_on():
+    reassembler = Reassembler()
+    frame = split(b"again", 0)[0]
+    add(reassembler, split(b"first", 0)[0])
+    for number in range(1, limits.DONE_TRANSFERS_MAX):
+        add(reassembler, split(b"other", number)[0])
+    assert add(reassembler, frame) == b"again"
+    add(reassembler, split(b"other", 200)[0])
+    assert add(reassembler, frame) is None
+
+
 def test_peers_with_the_same_number_are_kept_apart():
     reassembler = Reassembler()
     first, second = split(message(300, 1), 9), split(message(300, 2), 9)
@@ -163,6 +174,17 @@ def test_one_peer_keeps_few_incomplete_messages_and_the_longest_quiet_goes():
         add(reassembler, split(message(300), number)[0], now=number)
     assert [partial.transfer for partial in reassembler.incomplete] == [1, 2, 3, 4]
     assert limits.PARTIAL_TRANSFERS_PER_PEER_MAX == 4
+
+
+def test_an_incomplete_message_that_goes_on_outlives_quieter_ones():
+    reassembler = Reassembler()
+    frames = split(message(500), 0)
+    add(reassembler, frames[0])
+    for number in range(1, limits.PARTIAL_TRANSFERS_PER_PEER_MAX):
+        add(reassembler, split(message(300), number)[0])
+    add(reassembler, frames[1])
+    add(reassembler, split(message(300), 99)[0])
+    assert [partial.transfer for partial in reassembler.incomplete] == [2, 3, 0, 99]
 
 
 def test_all_peers_together_keep_a_bounded_number_of_incomplete_messages():
