@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from meshai.words import clean
 from protocol.errors import MeshaiError
 
 __all__ = ["StdinLines", "dim", "run", "tell", "tell_json"]
@@ -18,30 +20,37 @@ __all__ = ["StdinLines", "dim", "run", "tell", "tell_json"]
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(work: Callable[[], Awaitable[None]], *, as_json: bool = False, interruptible: bool = True) -> None:
+def run(
+    work: Callable[[], Awaitable[None]], *, as_json: bool = False, interrupted: Callable[[], bool] = lambda: False
+) -> None:
     """Run `work` to its end. Ctrl-C and SIGTERM cancel it, wait for its tidying, and exit with 128 + the signal.
 
-    A MeshaiError is told on stderr (as JSON on stdout with `as_json`) and exits with 1. With `interruptible` False
-    the work handles Ctrl-C itself.
+    A MeshaiError is told on stderr (as JSON on stdout with `as_json`) and exits with 1. `interrupted` is told of each
+    Ctrl-C first; where it returns True, the work goes on.
     """
     from meshai.api import first_error
 
     ended_by: list[int] = []
 
     async def until_signalled() -> None:
-        signals = _ENDING if interruptible else tuple(s for s in _ENDING if s is not signal.SIGINT)
-        with trio.open_signal_receiver(*signals) as arrived:
+        with trio.open_signal_receiver(*_ending()) as arrived:
             async with trio.open_nursery() as nursery:
+                working = trio.CancelScope()
 
                 async def watch() -> None:
-                    async for number in arrived:
-                        ended_by.append(number)
-                        nursery.cancel_scope.cancel()
+                    async for number in arrived:  # also while tidying: a second Ctrl-C must not cut that short
+                        if number != signal.SIGINT or not interrupted():
+                            ended_by.append(number)
+                            working.cancel()
 
                 nursery.start_soon(watch)
-                await work()
+                with working:
+                    await work()
                 nursery.cancel_scope.cancel()
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal can't show must not end us
     try:
         try:
             trio.run(until_signalled)
@@ -57,16 +66,24 @@ def run(work: Callable[[], Awaitable[None]], *, as_json: bool = False, interrupt
         sys.exit(128 + ended_by[0])
 
 
+def _ending() -> list[signal.Signals]:
+    """The signals that end us; started with nohup, we outlive the terminal."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return [number for number in _ENDING if number is not signal.SIGHUP]
+    return list(_ENDING)
+
+
 class StdinLines:
     """Standard input, line by line, without a thread that would outlive us, and without changing the terminal."""
 
     def __init__(self) -> None:
-        self._fd = sys.stdin.fileno()
+        # Closed standard input is None to Python; its number then names some other file.
+        self._fd = None if sys.stdin is None else sys.stdin.fileno()
         self._rest = b""
 
     async def next(self, prompt: str = "") -> str | None:
         """The next line without its end, or None when there are no more; `prompt` is shown to a person only."""
-        if prompt and sys.stdin.isatty():
+        if prompt and self._fd is not None and os.isatty(self._fd):
             tell(prompt, end="")
         while b"\n" not in self._rest:
             data = await self._read()
@@ -77,12 +94,23 @@ class StdinLines:
         line, self._rest = self._rest.split(b"\n", 1)
         return line.decode(errors="replace")
 
+    async def everything(self) -> str:
+        """All that is left of the input."""
+        parts = [self._rest]
+        while data := await self._read():
+            parts.append(data)
+        self._rest = b""
+        return b"".join(parts).decode(errors="replace")
+
     async def until_closed(self) -> None:
         """Wait for the end of input: a child started by us leaves when we are gone, however we went."""
         while await self._read():
             pass
 
     async def _read(self) -> bytes:
+        if self._fd is None:
+            await trio.lowlevel.checkpoint()
+            return b""
         with contextlib.suppress(PermissionError):  # a plain file: always ready, and epoll will not have it
             await trio.lowlevel.wait_readable(self._fd)
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -110,4 +138,4 @@ def _tell_error(error: MeshaiError, as_json: bool) -> None:
         from meshai.forms import error_form
 
         tell_json(error_form(error))
-    print(f"meshai: {error}", file=sys.stderr, flush=True)
+    print(f"meshai: {clean(str(error))}", file=sys.stderr, flush=True)

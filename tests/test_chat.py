@@ -19,11 +19,14 @@ from nodes.cache import AnswerCache
 from nodes.engines.scripted import ScriptedEngine
 from nodes.node import Node, NodeSettings
 from nodes.trace import Trace
+from protocol.errors import LocalError
 
 pytestmark = pytest.mark.realtime
 
 
 def answer(question):
+    if question == "Evil?":
+        raise LocalError("\x1b]0;evil\x07no\x1b[2J", "\u202edrow")
     return " ".join(["word"] * 500) if question == "Slow?" else f"You said {question}"
 
 
@@ -99,12 +102,32 @@ async def test_ctrl_c_stops_the_answer_and_not_the_program(tmp_path):
         assert await process.wait() == 0
 
 
+async def test_an_impatient_second_ctrl_c_does_not_end_the_program_either(tmp_path):
+    async with chat(tmp_path) as (_, process, line):
+        for _ in range(3):
+            await process.stdin.send_all(b"Slow?\n")
+            assert b"word" in await process.stdout.receive_some()
+            for _ in range(5):
+                os.kill(process.pid, signal.SIGINT)
+            await process.stdin.send_all(b"/who\n")
+            while "this node: tiny" not in (await line() or pytest.fail("the chat ended")):
+                pass
+        await process.stdin.send_all(b"/quit\n")
+        assert await process.wait() == 0
+
+
 async def test_an_error_is_told_and_the_conversation_goes_on(tmp_path):
     async with chat(tmp_path, "--json", "--model", "nobody-has-it") as (_, process, line):
         await process.stdin.send_all(b"Hello?\n")
         assert "nobody-has-it" in json.loads(await line())["error"]
         await process.stdin.send_all(b"/quit\n")
         assert await process.wait() == 0
+
+
+async def test_an_error_can_not_rewrite_the_terminal(tmp_path):
+    async with chat(tmp_path) as (_, process, line):
+        await process.stdin.send_all(b"Evil?\n")
+        assert await line() == "meshai: ]0;evilno[2J: drow."
 
 
 async def test_sigterm_ends_it(tmp_path):

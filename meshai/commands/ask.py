@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,7 +13,7 @@ from meshai.api import Mesh
 from meshai.commands.options import ask_options, json_option, state_option
 from meshai.control import RunningNode
 from meshai.forms import answer_form
-from meshai.run import dim, run, tell, tell_json
+from meshai.run import StdinLines, dim, run, tell, tell_json
 from meshai.setup import NodeOptions, state_dir
 from meshai.words import clean, origin_line
 from nodes.wishes import Chosen, LookingAround, Progress, Promised, Restarted
@@ -85,7 +84,7 @@ async def _ask(
     state: Path | None,
     as_json: bool,
 ) -> None:
-    question = sys.stdin.read() if words == ("-",) else " ".join(words)
+    question = await StdinLines().everything() if words == ("-",) else " ".join(words)
     if not question.strip():
         raise LocalError("there is no question", "it is empty", 'write one, such as: meshai ask "Why is the sky blue?"')
     async with (

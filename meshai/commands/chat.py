@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,94 +37,86 @@ def command(
     /more goes on, /who lists who answers, /new forgets the conversation, /quit leaves. Ctrl-C stops an answer.
     """
     how: dict[str, Any] = {"model": model, "max_tokens": max_tokens or 0, "deadline_s": deadline, "fresh": fresh}
-    run(partial(_chat, how, radio, state, as_json), as_json=as_json, interruptible=False)
+    chat = _Chat(how, as_json)
+    run(partial(chat.hold, radio, state), as_json=as_json, interrupted=chat.interrupted)
 
 
-async def _chat(how: dict[str, Any], radio: str, state: Path | None, as_json: bool) -> None:
-    turns: tuple[Turn, ...] = ()
-    last: Answer | None = None
-    lines = StdinLines()
-    async with a_mesh(state, radio) as mesh:
-        if not as_json:
-            dim(_HELP)
-        while (line := await _read_line(lines, "" if as_json else "> ")) is not None:
-            match line.strip():
-                case "":
-                    continue
-                case "/quit":
-                    return
-                case "/help":
-                    dim(_HELP)
-                case "/new":
-                    turns, last = (), None
-                    dim("forgotten")
-                case "/who":
-                    await _who(mesh, last, as_json)
-                case question:
-                    question = _MORE if question == "/more" else question
-                    last = await _ask(mesh, turns, question, how, as_json)
-                    if last is not None:
-                        turns = (*turns, Turn(Role.USER, question), Turn(Role.ASSISTANT, last.text))
+class _Chat:
+    """One conversation."""
 
+    def __init__(self, how: dict[str, Any], as_json: bool) -> None:
+        self._how = how
+        self._as_json = as_json
+        self._turns: tuple[Turn, ...] = ()
+        self._last: Answer | None = None
+        self._answering: trio.CancelScope | None = None
+        self._begun = False
 
-async def _read_line(lines: StdinLines, prompt: str) -> str | None:
-    """The next line, or None at the end of input. Ctrl-C at the prompt only tells how to leave."""
-    with trio.open_signal_receiver(signal.SIGINT) as interrupts:
-        async with trio.open_nursery() as nursery:
+    def interrupted(self) -> bool:
+        """Ctrl-C: stop the answer, if one is on its way. Returns False while there is nothing to go on with."""
+        if self._answering is not None:
+            dim("\nstopped")
+            self._answering.cancel()
+        elif self._begun:
+            dim("\n/quit or Ctrl-D leaves")
+        return self._begun
 
-            async def hint() -> None:
-                async for _ in interrupts:
-                    dim("\n/quit or Ctrl-D leaves")
+    async def hold(self, radio: str, state: Path | None) -> None:
+        lines = StdinLines()
+        async with a_mesh(state, radio) as mesh:
+            self._begun = True
+            if not self._as_json:
+                dim(_HELP)
+            while (line := await lines.next("" if self._as_json else "> ")) is not None:
+                match line.strip():
+                    case "":
+                        continue
+                    case "/quit":
+                        return
+                    case "/help":
+                        dim(_HELP)
+                    case "/new":
+                        self._turns, self._last = (), None
+                        dim("forgotten")
+                    case "/who":
+                        await self._who(mesh)
+                    case question:
+                        await self._ask(mesh, _MORE if question == "/more" else question)
 
-            nursery.start_soon(hint)
-            line = await lines.next(prompt)
-            nursery.cancel_scope.cancel()
-    return line
-
-
-async def _ask(mesh: Mesh, turns: tuple[Turn, ...], question: str, how: dict[str, Any], as_json: bool) -> Answer | None:
-    """Ask and show the answer; None when it was stopped or failed."""
-    answer: Answer | None = None
-    try:
-        with trio.open_signal_receiver(signal.SIGINT) as interrupts:
-            async with trio.open_nursery() as nursery:
-
-                async def stop() -> None:
-                    async for _ in interrupts:
-                        dim("\nstopped")
-                        nursery.cancel_scope.cancel()
-
-                nursery.start_soon(stop)
-                show = (lambda progress: None) if as_json else show_progress
-                async with mesh.ask(question, earlier=turns, on_progress=show, **how) as stream:
+    async def _ask(self, mesh: Mesh, question: str) -> None:
+        """Ask and show the answer. A question that is stopped or fails is no part of the conversation."""
+        self._last = None
+        show = (lambda progress: None) if self._as_json else show_progress
+        try:
+            with trio.CancelScope() as self._answering:
+                async with mesh.ask(question, earlier=self._turns, on_progress=show, **self._how) as stream:
                     async for piece in stream:
-                        if not as_json:
+                        if not self._as_json:
                             tell(clean(piece), end="")
-                answer = stream.result
-                nursery.cancel_scope.cancel()
-    except* MeshaiError as group:
-        error = group.exceptions[0]
-        if isinstance(error, MeshaiError):
-            tell_json(error_form(error)) if as_json else tell(f"meshai: {error}")
-    if answer is not None:
-        if as_json:
-            tell_json({"question": question, **answer_form(answer)})
+                self._last = stream.result
+        except MeshaiError as error:
+            tell_json(error_form(error)) if self._as_json else tell(f"meshai: {clean(str(error))}")
+        finally:
+            self._answering = None
+        if self._last is None:
+            return
+        self._turns = (*self._turns, Turn(Role.USER, question), Turn(Role.ASSISTANT, self._last.text))
+        if self._as_json:
+            tell_json({"question": question, **answer_form(self._last)})
         else:
             tell("")
-            dim(f"— {origin_line(answer)}")
-    return answer
+            dim(f"— {origin_line(self._last)}")
 
-
-async def _who(mesh: Mesh, last: Answer | None, as_json: bool) -> None:
-    peers = await mesh.peers()
-    if as_json:
-        tell_json({"peers": peers})
-        return
-    status = await mesh.status()
-    if status["models"]:
-        tell(f"this node: {', '.join(status['models'])}")
-    for peer in peers:
-        models = ", ".join(model["name"] for model in peer["models"])
-        tell(clean(f"{peer['name']}: {models}, {peer['hops']} hops, heard {ago(peer['heard_s_ago'])}", lines=False))
-    if last is not None:
-        dim(f"last answer: {origin_line(last)}")
+    async def _who(self, mesh: Mesh) -> None:
+        peers = await mesh.peers()
+        if self._as_json:
+            tell_json({"peers": peers})
+            return
+        status = await mesh.status()
+        if status["models"]:
+            tell(f"this node: {', '.join(status['models'])}")
+        for peer in peers:
+            models = ", ".join(model["name"] for model in peer["models"])
+            tell(clean(f"{peer['name']}: {models}, {peer['hops']} hops, heard {ago(peer['heard_s_ago'])}", lines=False))
+        if self._last is not None:
+            dim(f"last answer: {origin_line(self._last)}")

@@ -53,7 +53,7 @@ async def _demo(question: str, preset_name: str, model: str, without_relay: bool
         result = await _ask_twice(here, question, preset, show)
         if as_json:
             tell_json(result)
-        elif sys.stdin.isatty():
+        elif sys.stdin is not None and sys.stdin.isatty():
             await _ask_person(here, show)
 
 
@@ -73,7 +73,8 @@ async def _ask_twice(here: Neighbourhood, question: str, preset: Preset, show: _
     cost = cost_of(flights)
     show.end_answer()
     show.step(
-        f"answered by {clean(answer.answered_by, lines=False)} with {answer.model}, {answer.hops} hops, "
+        f"answered by {clean(answer.answered_by, lines=False)} with {clean(answer.model, lines=False)}, "
+        f"{answer.hops} hops, "
         f"{answer.seconds:.1f} s{' (cut at the token limit)' if answer.truncated else ''}; "
         f"{cost_line(cost, estimated=False)}, counted on the air, relay included"
     )
@@ -116,7 +117,7 @@ async def _ask_person(here: Neighbourhood, show: _Show) -> None:
         try:
             answer, flights = await here.ask(question, show.progress)
         except MeshaiError as error:
-            tell(f"meshai: {error}")
+            tell(f"meshai: {clean(str(error))}")
             continue
         show.end_answer()
         show.step(f"{answer.seconds:.1f} s; {cost_line(cost_of(flights), estimated=False)}")
@@ -156,7 +157,9 @@ class _Show:
                 self.step(f"listening for nodes that answer, up to {seconds:.0f} s …")
             case Chosen(candidate=candidate, expected_s=expected_s):
                 name = clean(candidate.name, lines=False)
-                self.step(f"the router chooses {name} ({candidate.model}), about {expected_s:.0f} s")
+                self.step(
+                    f"the router chooses {name} ({clean(candidate.model, lines=False)}), about {expected_s:.0f} s"
+                )
             case Promised(wait_s=wait_s):
                 self.step(f"accepted, ready in {wait_s} s")
 
