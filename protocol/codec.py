@@ -122,7 +122,7 @@ _role = _uint(max(Role))
 def _models(value: Any) -> tuple[ModelOffer, ...]:
     offers = []
     for item in _list(value, limits.BEACON_MODELS_MAX):
-        fields = _list(item, 8)
+        fields = _list(item, limits.LIST_ITEMS_MAX)
         if len(fields) < 3:
             raise _bad("a model without name, speed or context")
         offers.append(ModelOffer(_name(fields[0]), max(1, _uint16(fields[1])), _uint32(fields[2])))
@@ -133,8 +133,8 @@ def _turns(value: Any) -> tuple[Turn, ...]:
     turns = []
     room = limits.QUESTION_BYTES_MAX
     for item in _list(value, limits.TURNS_MAX):
-        fields = _list(item, 2)
-        if len(fields) != 2:
+        fields = _list(item, limits.LIST_ITEMS_MAX)
+        if len(fields) < 2:
             raise _bad("a turn without a speaker and a text")
         text = _text(room)(fields[1])
         room -= len(text.encode())

@@ -119,7 +119,8 @@ def test_a_repetition_that_has_nothing_differs_from_a_first_question():
 
 def test_fields_of_newer_versions_are_ignored():
     assert decode(wire(9, {1: 5, 2: "new", 99: [1, {2: 3}], "x": None})) == Cancel(5)
-    offer = ["m", 10, 2048, "new"]
+    assert decode(wire(3, {1: 5, 3: 60, 5: [[0, "x", *range(62)]]})).turns == (Turn(Role.USER, "x"),)
+    offer = ["m", 10, 2048, *range(61)]
     assert decode(wire(1, {1: "n", 2: [offer], 4: 900})).models == (ModelOffer("m", 10, 2048),)
     assert decode(wire(8, {1: 5, 2: 200})) == Refuse(5, RefuseCode.UNKNOWN)
 
@@ -179,6 +180,7 @@ DEEP_AND_WIDE = b"\xdd\x00\x00\xb0\x00" * 1000
         pytest.param(wire(1, {1: "n", 2: {}, 4: 9}), "list that is none", id="a map for a list"),
         pytest.param(wire(1, {1: "n", 2: [["m", 1, 1]] * 4, 4: 9}), "longer than 3", id="four models"),
         pytest.param(wire(1, {1: "n", 2: [["m", 1]], 4: 9}), "without name, speed or context", id="half a model"),
+        pytest.param(wire(3, {1: 5, 3: 60, 5: ["x"]}), "list that is none", id="a text for a turn"),
         pytest.param(wire(3, {1: 5, 3: 60, 5: [[0]]}), "without a speaker and a text", id="a turn without text"),
         pytest.param(wire(3, {1: 5, 3: 60, 5: [[3, "x"]]}), "outside 0 to 2", id="a fourth speaker"),
         pytest.param(wire(3, {1: 5, 3: 60, 5: [[True, "x"]]}), "outside 0 to 2", id="a truth for a speaker"),

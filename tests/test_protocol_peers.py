@@ -46,7 +46,7 @@ def test_the_table_keeps_the_peers_heard_last():
     table = PeerTable()
     for number in range(limits.PEERS_MAX + 3):
         table.heard(f"!{number}", beacon(), 1, now=number / 100)
-    addresses = [peer.address for peer in table.all(3)]
+    addresses = [peer.address for peer in table.fresh(3)]
     assert len(addresses) == limits.PEERS_MAX
     assert addresses[0] == "!3"
 
