@@ -84,7 +84,7 @@ UINT32_MAX = 0xFFFFFFFF
 
 BEACON_MODELS_MAX = 3
 BEACON_BYTES_MAX = 60
-"""A beacon's message on the air; names beyond it are left out."""
+"""A beacon's message on the air; models beyond it are left out."""
 PEERS_MAX = 256
 
 PARTIAL_TRANSFERS_MAX = 32
