@@ -6,7 +6,7 @@ Each question ends in one answer or one error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -15,11 +15,11 @@ import trio
 from nodes.admission import Admission, BusyError
 from nodes.cache import AnswerCache, CachedAnswer
 from nodes.interfaces import Cost, Engine, Prompt
+from nodes.lookout import Found, Lookout, Search, sizes
 from nodes.pump import Pump
-from nodes.router import Candidate, choose, expected_s
-from nodes.serving import AIR_TOKENS
+from nodes.router import Candidate, expected_s
 from nodes.trace import Trace
-from nodes.wishes import Answer, Chosen, LookingAround, Progress, Promised, Restarted, Text, Wish
+from nodes.wishes import Answer, Chosen, Progress, Promised, Restarted, Text, Wish
 from protocol import limits
 from protocol.answers import answer_key
 from protocol.errors import LocalError, MeshaiError, RefuseCode, RemoteError
@@ -31,25 +31,13 @@ from protocol.events import (
     AskPromised,
     Failure,
 )
-from protocol.messages import Role
-from protocol.peers import PeerTable
+from protocol.messages import Role, Turn
 
 __all__ = ["Inquiry"]
 
-HERE_TOKENS = 512
-"""Answer length on this node when the asker names none."""
-AIR_QUESTION_BYTES_MAX = 1500
-"""Longest conversation sent by radio: nine packets, some 20 s of air on LONG_FAST."""
-
 _TRIES = 4
-_LOOKS = 4
-_LOOK_S_MAX = 50.0
-"""Looking around ends within this: who waits longer should hear that nobody is there."""
-_LOOK_SLACK_S = 4.0
-_BEARER_PATIENCE_S = 15.0
-"""How long a question waits for a radio that is away."""
-_HOPS_ASSUMED = 3
-_BYTES_PER_TOKEN = 4
+_GRACE_S = 1.0
+"""Past the deadline, for the session to say what was heard of the peer until then."""
 
 
 class _NotThisOneError(Exception):
@@ -71,38 +59,29 @@ class Inquiry:
         engine: Engine | None,
         admission: Admission,
         cache: AnswerCache,
-        peers: PeerTable,
-        pumps: Sequence[Pump],
-        look_around: Callable[[], None],
+        lookout: Lookout,
         rng: Random,
         trace: Trace,
     ) -> None:
-        """`look_around` sends a Who on every bearer, at a bounded rate."""
+        """`name` is this node's, as an answer made here names it."""
         self._name = name
         self._engine = engine
         self._admission = admission
         self._cache = cache
-        self._peers = peers
-        self._pumps = pumps
-        self._look_around = look_around
+        self._lookout = lookout
         self._rng = rng
         self._trace = trace
-        self._open: dict[tuple[str, int], trio.MemorySendChannel[_Reply]] = {}
-        self._changed = trio.lowlevel.ParkingLot()
+        self._open: dict[tuple[Pump, int], trio.MemorySendChannel[_Reply]] = {}
 
     def take(self, pump: Pump, event: _Reply) -> None:
         """Hand a session's event to the question that it belongs to."""
-        channel = self._open.get((pump.bearer.name, event.ask_id))
+        channel = self._open.get((pump, event.ask_id))
         if channel is not None:
             channel.send_nowait(event)
 
-    def look_again(self) -> None:
-        """A beacon came, or a bearer is up: whoever waits for a peer looks again."""
-        self._changed.unpark_all()
-
     async def ask(self, wish: Wish, show: Callable[[Progress], None]) -> Answer:
         """See `nodes.node.Node.ask`."""
-        _check(wish)
+        wish = _checked(wish)
         started = trio.current_time()
         key = answer_key(wish.turns, model=wish.model, max_tokens=wish.max_tokens)
         kept = None if wish.fresh else self._cache.get(key)
@@ -121,8 +100,8 @@ class Inquiry:
                 trio.current_time() - started,
                 Cost(),
             )
-        with trio.move_on_after(wish.deadline_s):
-            answer = await self._ask_somebody(wish, show)
+        with trio.move_on_at(started + wish.deadline_s + _GRACE_S):
+            answer = await self._ask_somebody(Search(wish, started + wish.deadline_s, set()), show)
             answer = replace(answer, seconds=trio.current_time() - started)
             self._keep(key, answer)
             return answer
@@ -130,122 +109,49 @@ class Inquiry:
             "no answer in time", f"the {wish.deadline_s} s are over", "ask again, or wait longer with --deadline"
         )
 
-    async def _ask_somebody(self, wish: Wish, show: Callable[[Progress], None]) -> Answer:
-        excluded: set[str] = set()
+    async def _ask_somebody(self, search: Search, show: Callable[[Progress], None]) -> Answer:
         problem: MeshaiError | None = None
+        has_text = False
+
+        def tell(progress: Progress) -> None:
+            nonlocal has_text
+            has_text = isinstance(progress, Text) or (has_text and not isinstance(progress, Restarted))
+            show(progress)
+
         for _ in range(_TRIES):
-            candidate = await self._find(wish, excluded, show, waiting=problem is None)
-            if candidate is None:
+            found = await self._lookout.find(search, show) if problem is None else self._lookout.best(search)
+            if found is None:
                 break
-            show(Chosen(candidate, expected_s(candidate, **_sizes(wish, here=not candidate.address))))
+            if has_text:
+                tell(Restarted())
+            candidate = found.candidate
+            show(Chosen(candidate, expected_s(candidate, **sizes(search.wish, here=found.pump is None))))
             self._trace.note("ask.sent", to=candidate.address or "here", model=candidate.model)
             try:
-                if not candidate.address:
-                    return await self._ask_here(wish, candidate, show)
-                return await self._ask_peer(wish, candidate, show)
+                return await self._ask_one(found, search, tell)
             except _NotThisOneError as no:
                 problem = no.error
                 self._trace.note("ask.declined", by=candidate.address or "here", why=no.error.what)
-                if no.retry_after_s is not None and not self._candidates(wish, excluded | {candidate.address}):
+                search.excluded.add(found.key)
+                if no.retry_after_s is not None and self._lookout.best(search) is None:
+                    if trio.current_time() + no.retry_after_s >= search.until:
+                        break
                     await trio.sleep(no.retry_after_s)
-                else:
-                    excluded.add(candidate.address)
-        raise problem or self._nobody(wish)
+                    search.excluded.remove(found.key)
+        raise problem or self._lookout.nobody(search)
 
-    # Who could answer
-
-    async def _find(
-        self, wish: Wish, excluded: set[str], show: Callable[[Progress], None], *, waiting: bool
-    ) -> Candidate | None:
-        give_up_at = trio.current_time() + _LOOK_S_MAX
-        for _ in range(_LOOKS):
-            candidate = self._choose(wish, excluded)
-            usable = await self._usable(patient=candidate is None and waiting)
-            if candidate is not None or not waiting or not usable:
-                return candidate
-            slowest_s = max(pump.bearer.path_time_s(limits.FRAME_BYTES_MAX, _HOPS_ASSUMED) for pump in usable)
-            wait_s = slowest_s * 2 + _LOOK_SLACK_S
-            if trio.current_time() + wait_s > give_up_at:
-                break
-            show(LookingAround(wait_s))
-            self._look_around()
-            with trio.move_on_after(wait_s):
-                while self._choose(wish, excluded) is None:
-                    await self._changed.park()
-        return self._choose(wish, excluded)
-
-    async def _usable(self, *, patient: bool) -> list[Pump]:
-        """The pumps whose bearers can send; with `patient`, waits a little for one."""
-        with trio.move_on_after(_BEARER_PATIENCE_S if patient and self._pumps else 0):
-            while all(pump.bearer.problem for pump in self._pumps):
-                await self._changed.park()
-        return [pump for pump in self._pumps if not pump.bearer.problem]
-
-    def _choose(self, wish: Wish, excluded: set[str]) -> Candidate | None:
-        candidates = self._candidates(wish, excluded)
-        here = any(not candidate.address for candidate in candidates)
-        return choose(candidates, model=wish.model, **_sizes(wish, here=here))
-
-    def _candidates(self, wish: Wish, excluded: set[str]) -> list[Candidate]:
-        now = trio.current_time()
-        found = []
-        if self._engine is not None and "" not in excluded:
-            backlog_s = self._admission.backlog_s(now)
-            found += [
-                Candidate("", self._name, offer.name, offer.tokens_per_s, offer.context_tokens, backlog_s, 0.0)
-                for offer in self._engine.models
-            ]
-        for pump in self._pumps:
-            if pump.bearer.problem:
-                continue
-            for peer in self._peers.fresh(now):
-                offer = peer.offer(wish.model)
-                if offer is not None and peer.address not in excluded:
-                    hops = peer.hops or _HOPS_ASSUMED
-                    transfer_s = 4 * pump.bearer.path_time_s(limits.FRAME_BYTES_MAX, hops)
-                    found.append(
-                        Candidate(
-                            peer.address,
-                            peer.beacon.name,
-                            offer.name,
-                            offer.tokens_per_s,
-                            offer.context_tokens,
-                            peer.backlog_s(now),
-                            transfer_s,
-                            peer.hops,
-                        )
-                    )
-        return found
-
-    def _nobody(self, wish: Wish) -> MeshaiError:
-        now = trio.current_time()
-        problems = "; ".join(pump.bearer.problem for pump in self._pumps if pump.bearer.problem)
-        model = f" with the model {wish.model}" if wish.model else ""
-        if problems:
-            return LocalError("the question can't leave this device", problems, "check the radio's cable and address")
-        if not self._pumps:
-            return LocalError(
-                f"nobody can answer{model}",
-                "this node has no model and no radio",
-                "fetch a model with `meshai models get smollm2-135m`, or name a radio with --radio",
-            )
-        if self._peers.fresh(now):
-            return RemoteError(
-                f"nobody in reach answers{model}",
-                "the nodes heard have other models or too little room",
-                "see `meshai peers`, ask something shorter, or let the model open",
-            )
-        return RemoteError(
-            f"nobody in reach{model}",
-            "no node that answers was heard",
-            "check the antenna, move the radio higher, or wait: nodes announce themselves every few minutes",
-        )
-
-    # Asking one
+    async def _ask_one(self, found: Found, search: Search, show: Callable[[Progress], None]) -> Answer:
+        if found.pump is None:
+            answer = await self._ask_here(search.wish, found.candidate, show)
+        else:
+            answer = await self._ask_peer(search, found.candidate, found.pump, show)
+        if not answer.text.strip():
+            raise _NotThisOneError(RemoteError(f"no answer from {answer.answered_by}", "it is empty", "ask again"))
+        return answer
 
     async def _ask_here(self, wish: Wish, candidate: Candidate, show: Callable[[Progress], None]) -> Answer:
         assert self._engine is not None
-        tokens = _sizes(wish, here=True)["answer_tokens"]
+        tokens = sizes(wish, here=True)["answer_tokens"]
         shown: list[str] = []
 
         def emit(text: str) -> None:
@@ -259,6 +165,8 @@ class Inquiry:
         except BusyError as busy:
             error = LocalError("this node is busy", f"{busy.backlog_s} s of work wait", "try again then")
             raise _NotThisOneError(error, busy.retry_after_s) from busy
+        except LocalError as error:
+            raise _NotThisOneError(error) from error
         return Answer(
             "".join(shown),
             finished.model,
@@ -272,30 +180,23 @@ class Inquiry:
             Cost(),
         )
 
-    async def _ask_peer(self, wish: Wish, candidate: Candidate, show: Callable[[Progress], None]) -> Answer:
-        pump = self._pumps[0] if len(self._pumps) == 1 else next(p for p in self._pumps if not p.bearer.problem)
-        size = sum(len(turn.text.encode()) for turn in wish.turns)
-        if size > AIR_QUESTION_BYTES_MAX:
-            raise LocalError(
-                f"the question has {size} bytes, too many for the radio",
-                f"{AIR_QUESTION_BYTES_MAX} are the most",
-                "shorten it, or start a new conversation",
-            )
-        now = trio.current_time()
-        sizes = _sizes(wish, here=False)
-        before = pump.spent_with(candidate.address)
-        wait_s = expected_s(replace(candidate, transfer_s=0.0), **sizes)
+    async def _ask_peer(
+        self, search: Search, candidate: Candidate, pump: Pump, show: Callable[[Progress], None]
+    ) -> Answer:
+        wish, now = search.wish, trio.current_time()
+        answer_sizes = sizes(wish, here=False)
         ask_id = pump.session.ask(
             candidate.address,
             wish.turns,
-            deadline_s=wish.deadline_s,
-            expect_s=wait_s,
+            deadline_s=max(limits.DEADLINE_S_MIN, int(search.until - now)),
+            expect_s=expected_s(replace(candidate, transfer_s=0.0), **answer_sizes),
             now=now,
             model=wish.model,
-            max_tokens=sizes["answer_tokens"],
+            max_tokens=answer_sizes["answer_tokens"],
         )
         send, receive = trio.open_memory_channel[_Reply](float("inf"))
-        self._open[pump.bearer.name, ask_id] = send
+        self._open[pump, ask_id] = send
+        pump.open_account(ask_id, candidate.address)
         try:
             pump.wake()
             async for event in receive:
@@ -317,28 +218,16 @@ class Inquiry:
                             event.tokens,
                             event.truncated,
                             trio.current_time() - now,
-                            pump.spent_with(candidate.address) - before,
+                            pump.cost_of(ask_id),
                         )
                     case AskFailed():
-                        raise self._why_not(event, candidate)
+                        raise _why_not(event, candidate, pump)
             raise AssertionError("the channel closes only below")
         finally:
-            del self._open[pump.bearer.name, ask_id]
+            del self._open[pump, ask_id]
+            pump.close_account(ask_id)
             pump.session.cancel(ask_id, trio.current_time())
             pump.wake()
-
-    def _why_not(self, failed: AskFailed, candidate: Candidate) -> Exception:
-        name = candidate.name
-        if failed.failure is Failure.BUSY:
-            why = f"it is busy and asks to wait {failed.retry_after_s} s"
-            error = RemoteError(f"no answer from {name}", why, "try again then")
-            return _NotThisOneError(error, failed.retry_after_s)
-        if failed.failure is Failure.REFUSED:
-            why, fix = _REFUSALS.get(failed.code, _REFUSALS[RefuseCode.UNKNOWN])
-            return _NotThisOneError(RemoteError(f"no answer from {name}", failed.reason or why, fix, code=failed.code))
-        self._peers.lost(candidate.address)
-        why = "it was heard, but the answer did not come in time" if failed.heard else "nothing was heard from it"
-        return RemoteError(f"no answer from {name}", why, "ask again, or wait longer with --deadline")
 
     def _keep(self, key: bytes, answer: Answer) -> None:
         self._cache.put(
@@ -368,8 +257,25 @@ _REFUSALS = {
 }
 
 
-def _check(wish: Wish) -> None:
-    size = sum(len(turn.text.encode(errors="replace")) for turn in wish.turns)
+def _why_not(failed: AskFailed, candidate: Candidate, pump: Pump) -> Exception:
+    name = candidate.name
+    if failed.failure is Failure.BUSY:
+        why = f"it is busy and asks to wait {failed.retry_after_s} s"
+        error = RemoteError(f"no answer from {name}", why, "try again then")
+        return _NotThisOneError(error, failed.retry_after_s)
+    if failed.failure is Failure.REFUSED:
+        why, fix = _REFUSALS.get(failed.code, _REFUSALS[RefuseCode.UNKNOWN])
+        return _NotThisOneError(RemoteError(f"no answer from {name}", failed.reason or why, fix, code=failed.code))
+    if not failed.heard:
+        pump.peers.lost(candidate.address)
+    why = "it was heard, but the answer did not come in time" if failed.heard else "nothing was heard from it"
+    return RemoteError(f"no answer from {name}", why, "ask again, or wait longer with --deadline")
+
+
+def _checked(wish: Wish) -> Wish:
+    """Return the wish as text that can be sent and kept; raises LocalError when it can't be fulfilled."""
+    wish = replace(wish, model=_text(wish.model), turns=tuple(Turn(turn.role, _text(turn.text)) for turn in wish.turns))
+    size = sum(len(turn.text.encode()) for turn in wish.turns)
     if not wish.turns or not wish.turns[-1].text.strip() or wish.turns[-1].role is not Role.USER:
         raise LocalError("there is no question", "it is empty", 'write one, such as: meshai ask "Why is the sky blue?"')
     if size > limits.QUESTION_BYTES_MAX:
@@ -386,8 +292,9 @@ def _check(wish: Wish) -> None:
         )
     if not 0 <= wish.max_tokens <= limits.TOKENS_MAX:
         raise LocalError(f"{wish.max_tokens} tokens are impossible", "", f"use 1 to {limits.TOKENS_MAX}")
+    return wish
 
 
-def _sizes(wish: Wish, *, here: bool) -> dict[str, int]:
-    prompt_tokens = sum(len(turn.text.encode(errors="replace")) for turn in wish.turns) // _BYTES_PER_TOKEN + 1
-    return {"prompt_tokens": prompt_tokens, "answer_tokens": wish.max_tokens or (HERE_TOKENS if here else AIR_TOKENS)}
+def _text(text: str) -> str:
+    # A lone surrogate, as a broken clipboard or a strange file name brings, has no UTF-8 form.
+    return text.encode(errors="replace").decode()

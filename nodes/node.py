@@ -16,6 +16,8 @@ from nodes.admission import Admission
 from nodes.cache import AnswerCache
 from nodes.inquiry import Inquiry
 from nodes.interfaces import Bearer, Engine
+from nodes.lookout import Lookout
+from nodes.offers import Offers
 from nodes.pump import Pump
 from nodes.serving import Serving
 from nodes.trace import Trace
@@ -36,7 +38,7 @@ from protocol.events import (
     WhoHeard,
 )
 from protocol.messages import Beacon, Who
-from protocol.peers import Peer, PeerTable
+from protocol.peers import Peer
 from protocol.version import VERSION_MAX, VERSION_MIN
 
 __all__ = ["Node", "NodeSettings", "NodeStatus"]
@@ -93,8 +95,8 @@ class Node:
         """`engine` is None on a node that only asks. The node runs and closes what it is given."""
         self.settings = settings
         self.trace = trace
-        self.peers = PeerTable()
         self._engine = engine
+        self._offers = Offers(engine)
         self._cache = cache
         self._rng = rng
         self._admission = Admission(engine.slots if engine else 1)
@@ -110,20 +112,33 @@ class Node:
             )
             for bearer in bearers
         ]
+        self._lookout = Lookout(
+            name=settings.name,
+            has_engine=engine is not None,
+            offers=self._offers,
+            admission=self._admission,
+            pumps=self._pumps,
+            look_around=self._look_around,
+        )
         self._inquiry = Inquiry(
             name=settings.name,
             engine=engine,
             admission=self._admission,
             cache=cache,
-            peers=self.peers,
-            pumps=self._pumps,
-            look_around=self._look_around,
+            lookout=self._lookout,
             rng=rng,
             trace=trace,
         )
-        self._serving = Serving(engine=engine, admission=self._admission, serves=self._serves, rng=rng, trace=trace)
-        self._who_at: dict[str, float] = {}
-        self._beacon_wanted: dict[str, trio.Event] = {pump.bearer.name: trio.Event() for pump in self._pumps}
+        self._serving = Serving(
+            engine=engine,
+            offers=self._offers,
+            admission=self._admission,
+            serves=self._serves,
+            rng=rng,
+            trace=trace,
+        )
+        self._who_at: dict[Pump, float] = {}
+        self._beacon_wanted: dict[Pump, trio.Event] = {pump: trio.Event() for pump in self._pumps}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled; `started()` when questions can be asked. Raises LocalError when it can't start."""
@@ -131,7 +146,8 @@ class Node:
             async with trio.open_nursery() as nursery:
                 if self._engine is not None:
                     await nursery.start(self._engine.run)
-                nursery.start_soon(self._serving.run)
+                    self._offers.at(trio.current_time())
+                await nursery.start(self._serving.run)
                 for pump in self._pumps:
                     await nursery.start(pump.run)
                     if self._engine is not None:
@@ -150,14 +166,15 @@ class Node:
 
     def known_peers(self) -> tuple[Peer, ...]:
         """The peers heard of late, fresh or not."""
-        return self.peers.all(trio.current_time())
+        now = trio.current_time()
+        return tuple(peer for pump in self._pumps for peer in pump.peers.all(now))
 
     def status(self) -> NodeStatus:
         """How this node is doing now."""
         now = trio.current_time()
         return NodeStatus(
             name=self.settings.name,
-            models=tuple(offer.name for offer in self._engine.models) if self._engine else (),
+            models=tuple(offer.name for offer in self._offers.at(now)),
             problems=tuple(pump.bearer.problem for pump in self._pumps if pump.bearer.problem),
             backlog_s=self._admission.backlog_s(now),
             air_left_s=min((pump.budget.left_s(now) for pump in self._pumps), default=None),
@@ -171,10 +188,10 @@ class Node:
     def _take(self, pump: Pump, event: Event) -> None:
         match event:
             case BeaconHeard():
-                self._take_beacon(event)
+                self._take_beacon(pump, event)
             case WhoHeard():
                 self.trace.note("who.heard", peer=event.peer)
-                self._beacon_wanted[pump.bearer.name].set()
+                self._beacon_wanted[pump].set()
             case AskReceived():
                 self._serving.take(pump, event)
             case AskStopped():
@@ -182,38 +199,38 @@ class Node:
             case AskPromised() | AnswerText() | AnswerRestarted() | AnswerFinished() | AskFailed():
                 self._inquiry.take(pump, event)
 
-    def _take_beacon(self, event: BeaconHeard) -> None:
-        understood = self.peers.heard(event.peer, event.beacon, event.hops, trio.current_time())
+    def _take_beacon(self, pump: Pump, event: BeaconHeard) -> None:
+        understood = pump.peers.heard(event.peer, event.beacon, event.hops, trio.current_time())
         self.trace.note("beacon.heard", peer=event.peer, hops=event.hops, understood=understood)
         self._look_again()
 
     def _look_again(self) -> None:
-        self._inquiry.look_again()
+        self._lookout.look_again()
 
     def _look_around(self) -> None:
         now = trio.current_time()
         for pump in self._pumps:
-            name = pump.bearer.name
-            if name not in self._who_at or now - self._who_at[name] >= _rest_s(pump):
-                self._who_at[name] = now
+            if pump not in self._who_at or now - self._who_at[pump] >= _rest_s(pump):
+                self._who_at[pump] = now
                 pump.session.announce(Who())
                 pump.wake()
 
     async def _announce(self, pump: Pump) -> None:
         interval_s = _BEACON_FIRST_S
         while True:
-            self._beacon_wanted[pump.bearer.name] = trio.Event()
+            self._beacon_wanted[pump] = trio.Event()
             pump.session.announce(self._beacon())
             pump.wake()
             await trio.sleep(_rest_s(pump))
             with trio.move_on_after(interval_s):
-                await self._beacon_wanted[pump.bearer.name].wait()
+                await self._beacon_wanted[pump].wait()
                 await trio.sleep(self._rng.uniform(0, _BEACON_JITTER_S))
             interval_s = min(2 * interval_s, _BEACON_LAST_S)
 
     def _beacon(self) -> Beacon:
-        offers = self._engine.models[: limits.BEACON_MODELS_MAX] if self._engine else ()
-        backlog_s = round(self._admission.backlog_s(trio.current_time()))
+        now = trio.current_time()
+        offers = self._offers.at(now)[: limits.BEACON_MODELS_MAX]
+        backlog_s = round(self._admission.backlog_s(now))
         beacon = Beacon(self.settings.name, offers, backlog_s, _BEACON_VALID_S, VERSION_MIN, VERSION_MAX)
         while len(encode(beacon)) > limits.BEACON_BYTES_MAX and len(beacon.models) > 1:
             beacon = replace(beacon, models=beacon.models[:-1])

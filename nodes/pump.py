@@ -6,24 +6,34 @@ due timers to the session, and every event to its owner.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from random import Random
 
 import trio
 
 from nodes.interfaces import Bearer, Cost, Received
 from nodes.trace import Trace
+from protocol import limits
 from protocol.budget import AirtimeBudget
 from protocol.errors import LocalError
 from protocol.events import Dropped, Event
 from protocol.outbox import Packet
+from protocol.peers import PeerTable
 from protocol.session import Session
 
 __all__ = ["Pump"]
 
 _RETRY_S = 2.0
 """Pause after the bearer failed to send."""
+
+
+@dataclass(slots=True)
+class _Account:
+    """What one of our questions has cost."""
+
+    peer: str
+    cost: Cost = field(default_factory=Cost)
 
 
 class Pump:
@@ -43,12 +53,15 @@ class Pump:
         """`handle` gets every event but Dropped, which is traced; `changed` hears of the bearer. Neither may block."""
         self.bearer = bearer
         self.budget = AirtimeBudget(trio.current_time(), share=airtime_share, region=bearer.region)
+        self.session = Session(rng=rng, path_time=bearer.path_time_s, serves=serves)
+        self.peers = PeerTable()
+        """Who was heard on this bearer."""
         self._airtime_share = airtime_share
         self._changed = changed
-        self.session = Session(rng=rng, path_time=bearer.path_time_s, serves=serves)
         self._trace = trace
         self._handle = handle
-        self._spent: defaultdict[str, Cost] = defaultdict(Cost)
+        self._accounts: dict[int, _Account] = {}
+        """By question, the oldest first."""
         self._sender = trio.lowlevel.ParkingLot()
         self._timer = trio.lowlevel.ParkingLot()
 
@@ -62,9 +75,25 @@ class Pump:
         self._sender.unpark_all()
         self._timer.unpark_all()
 
-    def spent_with(self, peer: str) -> Cost:
-        """What frames to and from `peer` cost the mesh so far: own sends counted, relays computed from the hops."""
-        return self._spent[peer]
+    def open_account(self, ask_id: int, peer: str) -> None:
+        """From now on, count what our question to `peer` costs."""
+        self._accounts[ask_id] = _Account(peer)
+
+    def cost_of(self, ask_id: int) -> Cost:
+        """What the question cost the mesh so far: own sends counted, relays computed from the hops.
+
+        A frame that does not say whose it is counts for the oldest open question to that peer.
+        """
+        return self._accounts[ask_id].cost
+
+    def close_account(self, ask_id: int) -> None:
+        """Stop counting for a question."""
+        del self._accounts[ask_id]
+
+    def air_wait_s(self, message_bytes: int) -> float:
+        """Seconds until the budget lets a message leave, after all that waits already; infinity for never."""
+        packets = self.session.packets_waiting + max(1, -(-message_bytes // limits.FRAGMENT_PAYLOAD_BYTES))
+        return self.budget.wait_s(packets * self._frame_airtime_s, trio.current_time())
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry packets until cancelled; `started()` when the bearer can send."""
@@ -74,53 +103,63 @@ class Pump:
             nursery.start_soon(self._watch_timers)
             task_status.started()
 
+    @property
+    def _frame_airtime_s(self) -> float:
+        return self.bearer.cost(limits.FRAME_BYTES_MAX).airtime_s
+
     def _bearer_changed(self) -> None:
         if self.bearer.region != self.budget.region:
             self.budget = AirtimeBudget(trio.current_time(), share=self._airtime_share, region=self.bearer.region)
         self._changed()
-
-    def _receive(self, received: Received) -> None:
-        now = trio.current_time()
-        if not received.broadcast:
-            self._spent[received.peer] += self.bearer.cost(len(received.frame)) * max(1, received.hops)
-        self.session.receive(received.frame, received.peer, now, hops=received.hops)
         self.wake()
 
-    async def _send_packets(self) -> None:
-        while True:
-            packet = self.session.next_packet()
-            if packet is None:
-                await self._sender.park()
-                continue
-            cost = self.bearer.cost(len(packet.frame))
-            await self._wait_for_budget(packet, cost)
-            hops = self.session.hops_to(packet.peer) if packet.peer else 0
-            self.budget.spend(cost.airtime_s, trio.current_time())
-            try:
-                await self.bearer.send(packet.frame, packet.peer, hops=hops)
-            except LocalError as error:
-                self._trace.note("packet.not_sent", kind=packet.kind, why=str(error))
-                await trio.sleep(_RETRY_S)
-            else:
-                self._trace.note(
-                    "packet.sent",
-                    kind=packet.kind,
-                    to=packet.peer,
-                    part=packet.index + 1,
-                    of=packet.total,
-                    bytes=len(packet.frame),
-                    airtime_s=round(cost.airtime_s, 3),
-                )
-            if packet.peer:
-                self._spent[packet.peer] += cost * max(1, hops)
-            self.session.packet_sent(packet, trio.current_time())
-            self.wake()
+    def _receive(self, received: Received) -> None:
+        if not received.broadcast:
+            self._charge(received.peer, None, self.bearer.cost(len(received.frame)) * max(1, received.hops))
+        self.session.receive(received.frame, received.peer, trio.current_time(), hops=received.hops)
+        self.wake()
 
-    async def _wait_for_budget(self, packet: Packet, cost: Cost) -> None:
-        wait_s = self.budget.wait_s(cost.airtime_s, trio.current_time())
-        if wait_s > 0:
-            self._trace.note("airtime.waiting", kind=packet.kind, wait_s=round(wait_s, 1))
-            await trio.sleep(wait_s)
+    def _charge(self, peer: str, ask_id: int | None, cost: Cost) -> None:
+        account = self._accounts.get(ask_id) if ask_id is not None else None
+        account = account or next((account for account in self._accounts.values() if account.peer == peer), None)
+        if account is not None:
+            account.cost += cost
+
+    async def _send_packets(self) -> None:
+        """Take a packet only when it can leave: until then it may be withdrawn, or a more urgent one may come."""
+        while True:
+            wait_s = self.budget.wait_s(self._frame_airtime_s, trio.current_time())
+            if not self.session.packets_waiting or self.bearer.problem:
+                await self._sender.park()
+            elif wait_s > 0:
+                self._trace.note("airtime.waiting", wait_s=round(wait_s, 1))
+                await trio.sleep(wait_s)
+            elif (packet := self.session.next_packet()) is not None:
+                await self._send(packet)
+
+    async def _send(self, packet: Packet) -> None:
+        cost = self.bearer.cost(len(packet.frame))
+        hops = self.session.hops_to(packet.peer) if packet.peer else 0
+        self.budget.spend(cost.airtime_s, trio.current_time())
+        try:
+            await self.bearer.send(packet.frame, packet.peer, hops=hops)
+        except LocalError as error:
+            self._trace.note("packet.not_sent", kind=packet.kind, why=str(error))
+            await trio.sleep(_RETRY_S)
+        else:
+            self._trace.note(
+                "packet.sent",
+                kind=packet.kind,
+                to=packet.peer,
+                part=packet.index + 1,
+                of=packet.total,
+                bytes=len(packet.frame),
+                airtime_s=round(cost.airtime_s, 3),
+            )
+            if packet.peer:
+                self._charge(packet.peer, packet.ask_id, cost * max(1, hops))
+        self.session.packet_sent(packet, trio.current_time())
+        self.wake()
 
     async def _watch_timers(self) -> None:
         while True:

@@ -13,12 +13,13 @@ import trio
 
 from nodes.admission import Admission, BusyError
 from nodes.interfaces import Engine, Prompt
+from nodes.offers import Offers
 from nodes.pump import Pump
 from nodes.trace import Trace
 from protocol import limits
 from protocol.errors import LocalError, RefuseCode
 from protocol.events import AskReceived, AskStopped
-from protocol.messages import AnswerDone, Ask, Busy, Refuse, Role, Turn
+from protocol.messages import AnswerDone, Ask, Busy, ModelOffer, Refuse, Role, Turn
 
 __all__ = ["AIR_TOKENS", "Serving"]
 
@@ -29,6 +30,8 @@ _PROMISE_AFTER_S = 15.0
 """A wait longer than this is told at once, so that the asker does not ask again meanwhile."""
 _REFUSE_STRANGERS_EVERY_S = 60.0
 """Strangers are told once in this time that they are not answered: more would let anyone spend our air."""
+_ENGINE_AWAY_S = 60
+"""When to ask again a node whose engine is not there."""
 _BRIEF = Turn(Role.SYSTEM, "Answer in one to three short sentences.")
 """Put before a conversation without instructions: every byte of the answer costs shared air."""
 
@@ -40,6 +43,7 @@ class Serving:
         self,
         *,
         engine: Engine | None,
+        offers: Offers,
         admission: Admission,
         serves: Callable[[str], bool],
         rng: Random,
@@ -47,47 +51,58 @@ class Serving:
     ) -> None:
         """`serves` tells whether a peer is answered at all."""
         self._engine = engine
+        self._offers = offers
         self._admission = admission
         self._serves = serves
         self._rng = rng
         self._trace = trace
         self._nursery: trio.Nursery | None = None
-        self._scopes: dict[tuple[str, str, int], trio.CancelScope] = {}
+        self._scopes: dict[tuple[Pump, str, int], trio.CancelScope] = {}
         self._stranger_told_at = float("-inf")
 
-    async def run(self) -> None:
-        """Hold the tasks of the questions under way, until cancelled."""
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Hold the tasks of the questions under way, until cancelled; `started()` when questions can be taken."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            task_status.started()
             await trio.sleep_forever()
 
     def take(self, pump: Pump, event: AskReceived) -> None:
         """Take a new question."""
-        no = self._refusal(event.peer, event.ask)
-        if no is None and self._nursery is not None:
-            self._nursery.start_soon(self._answer, pump, event.peer, event.ask)
+        verdict = self._judge(event.peer, event.ask)
+        if isinstance(verdict, ModelOffer):
+            assert self._nursery is not None
+            # Known before its task runs: the question may be cancelled until then.
+            scope = self._scopes[pump, event.peer, event.ask.ask_id] = trio.CancelScope()
+            self._nursery.start_soon(self._answer, pump, event.peer, event.ask, verdict, scope)
             return
-        self._trace.note("ask.refused", peer=event.peer, why=no.code.name if no else "starting")
-        if no is not None and (no.code is not RefuseCode.NOT_ALLOWED or self._may_tell_stranger()):
-            pump.session.decline(event.peer, no)
+        code = verdict.code if isinstance(verdict, Refuse) else None
+        self._trace.note("ask.refused", peer=event.peer, why="BUSY" if code is None else code.name)
+        if code is not RefuseCode.NOT_ALLOWED or self._may_tell_stranger():
+            pump.session.decline(event.peer, verdict)
             pump.wake()
 
     def stop(self, pump: Pump, event: AskStopped) -> None:
         """Stop working on a question."""
-        scope = self._scopes.get((pump.bearer.name, event.peer, event.ask_id))
+        scope = self._scopes.get((pump, event.peer, event.ask_id))
         if scope is not None:
             self._trace.note("ask.stopped", peer=event.peer, expired=event.expired)
             scope.cancel()
 
-    def _refusal(self, peer: str, ask: Ask) -> Refuse | None:
+    def _judge(self, peer: str, ask: Ask) -> ModelOffer | Refuse | Busy:
+        """The model to answer with, or why not."""
+        now = trio.current_time()
         if not self._serves(peer):
             return Refuse(ask.ask_id, RefuseCode.NOT_ALLOWED)
-        offers = self._engine.models if self._engine is not None else ()
-        if not any(ask.model in ("", offer.name) for offer in offers):
-            return Refuse(ask.ask_id, RefuseCode.NO_MODEL)
         if ask.turns[-1].role is not Role.USER or not ask.turns[-1].text.strip():
             return Refuse(ask.ask_id, RefuseCode.BAD_REQUEST)
-        return None
+        offers = self._offers.at(now)
+        if self._engine is not None and not offers:
+            return Busy(ask.ask_id, _ENGINE_AWAY_S, _ENGINE_AWAY_S)
+        if self._admission.backlog_s(now) > ask.deadline_s:
+            return Refuse(ask.ask_id, RefuseCode.DEADLINE)
+        offer = next((offer for offer in offers if ask.model in ("", offer.name)), None)
+        return offer or Refuse(ask.ask_id, RefuseCode.NO_MODEL)
 
     def _may_tell_stranger(self) -> bool:
         now = trio.current_time()
@@ -96,33 +111,33 @@ class Serving:
         self._stranger_told_at = now
         return True
 
-    async def _answer(self, pump: Pump, peer: str, ask: Ask) -> None:
+    async def _answer(self, pump: Pump, peer: str, ask: Ask, offer: ModelOffer, scope: trio.CancelScope) -> None:
         assert self._engine is not None
-        key = (pump.bearer.name, peer, ask.ask_id)
+        key = (pump, peer, ask.ask_id)
         tokens = min(ask.max_tokens or AIR_TOKENS, _AIR_TOKENS_MAX)
         turns = ask.turns if ask.turns[0].role is Role.SYSTEM else (_BRIEF, *ask.turns)
-        offer = next(offer for offer in self._engine.models if ask.model in ("", offer.name))
         prompt = Prompt(turns, tokens, offer.name, seed=self._rng.getrandbits(31))
         text: list[str] = []
-        with trio.CancelScope() as scope:
-            self._scopes[key] = scope
+        with scope:
             try:
                 self._promise(pump, peer, ask, tokens / offer.tokens_per_s)
                 async with self._admission.slot(tokens / offer.tokens_per_s):
                     finished = await self._engine.answer(prompt, text.append)
-                done = AnswerDone(
-                    ask.ask_id, 0, "".join(text).strip(), finished.model, finished.answer_tokens, finished.truncated
-                )
+                answer = "".join(text).strip()
+                if not answer:
+                    raise LocalError("the model said nothing")
+                done = AnswerDone(ask.ask_id, 0, answer, finished.model, finished.answer_tokens, finished.truncated)
                 pump.session.answer(peer, done)
                 self._trace.note("ask.answered", peer=peer, tokens=finished.answer_tokens)
             except BusyError as busy:
                 pump.session.decline(peer, Busy(ask.ask_id, busy.retry_after_s, busy.backlog_s))
             except LocalError as error:
                 self._trace.note("ask.failed", peer=peer, why=error.what)
-                reason = error.what.encode()[: limits.REASON_BYTES_MAX].decode(errors="ignore")
+                reason = error.what.encode(errors="replace")[: limits.REASON_BYTES_MAX].decode(errors="ignore")
                 pump.session.decline(peer, Refuse(ask.ask_id, RefuseCode.ENGINE_FAILED, reason))
             finally:
-                del self._scopes[key]
+                if self._scopes[key] is scope:  # else the peer asks the same anew while this one was being stopped
+                    del self._scopes[key]
                 pump.wake()
 
     def _promise(self, pump: Pump, peer: str, ask: Ask, work_s: float) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def meshai(tmp_path):
     """Runs `meshai` on a device that has nothing yet."""
 
-    def run(*arguments, stdin="", timeout=60):
+    def run(*arguments, stdin="", timeout=60, text=True):
         environment = {**os.environ, "MESHAI_HOME": str(tmp_path), "COLUMNS": "100"}
         command = [sys.executable, "-m", "meshai", *arguments]
         return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=timeout, env=environment, check=False
+            command, input=stdin, capture_output=True, text=text, timeout=timeout, env=environment, check=False
         )
 
     return run
@@ -66,6 +67,9 @@ def test_bare_meshai_says_what_it_found_and_the_next_command(meshai):
         (["ask", "Why?", "--radio", "tcp:host:99999"], "names no radio"),
         (["up", "--allow", "bob"], "is no radio's number"),
         (["up", "--name", "x" * 30], "can't be a node's name"),
+        (["ask", "Why \udcff?"], "no model and no radio"),
+        (["ask", "Why?", "--model", "\udcff"], "no model and no radio"),
+        (["up", "--name", "\udcff"], "can't be a node's name"),
         (["up", "--model", "nobody-knows"], "nobody-knows"),
         (["peers"], "meshai up"),
         (["demo", "--model", "nobody-knows"], "nobody-knows"),
@@ -94,6 +98,58 @@ def test_a_question_of_100000_characters_from_standard_input_is_refused(meshai):
     assert "100000 bytes" in done.stderr
 
 
+def test_standard_input_that_is_no_text_is_a_question_all_the_same(meshai):
+    done = meshai("ask", "-", stdin=b"Why \xff?", text=False)
+    assert done.returncode == 1
+    assert b"no model and no radio" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ("ask -", 1),
+        ("chat --radio none", 0),
+        ("up --model none --leave-with-stdin", 0),
+        ("sim radios --leave-with-stdin", 0),
+    ],
+)
+def test_closed_standard_input_is_the_end_of_input(tmp_path, arguments, status):
+    command = f"exec {sys.executable} -m meshai {arguments} <&-"
+    environment = {**os.environ, "MESHAI_HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def node(tmp_path):
+    """Starts `meshai up` in `tmp_path / "n"`; whatever the test did, it is killed in the end."""
+    with ExitStack() as started:
+
+        def up(*prefix):
+            environment = {**os.environ, "MESHAI_HOME": str(tmp_path)}
+            state = ["--state", str(tmp_path / "n")]
+            command = [*prefix, sys.executable, "-m", "meshai", "up", "--model", "none", "--json", *state]
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment,
+            )
+            started.enter_context(process)
+            started.callback(process.kill)
+            assert process.stdout is not None
+            while '"ready"' not in process.stdout.readline():
+                assert process.poll() is None
+            return process
+
+        yield up
+
+
 def test_a_port_in_use_is_named(meshai):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = meshai("sim", "radios", "--port", str(taken.getsockname()[1]))
@@ -101,17 +157,30 @@ def test_a_port_in_use_is_named(meshai):
     assert "in use" in done.stderr or "taken" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_node_and_nothing_is_left(tmp_path, number):
-    environment = {**os.environ, "MESHAI_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "meshai", "up", "--model", "none", "--state", str(tmp_path / "n"), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as node:
-        assert node.stdout is not None
-        while '"ready"' not in node.stdout.readline():
-            assert node.poll() is None
-        node.send_signal(number)
-        assert node.wait(10) == 128 + number
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_node_and_nothing_is_left(tmp_path, node, number):
+    process = node()
+    process.send_signal(number)
+    assert process.wait(10) == 128 + number
     assert not (tmp_path / "n" / "control.sock").exists()
+
+
+def test_ctrl_c_again_and_again_ends_a_node_as_well_as_once(tmp_path, node):
+    process = node()
+    for _ in range(5):
+        process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 128 + signal.SIGINT
+    assert "Traceback" not in process.stderr.read()
+    assert not (tmp_path / "n" / "control.sock").exists()
+
+
+def test_started_with_nohup_a_node_outlives_its_terminal(node):
+    process = node("nohup")
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.terminate()
+    assert process.wait(10) == 128 + signal.SIGTERM
 
 
 def test_a_strangers_package_of_the_same_name_is_named(tmp_path):

@@ -31,6 +31,8 @@ __all__ = ["PRIVATE_PORT", "RadioBearer", "address_of", "number_of"]
 
 PRIVATE_PORT = 256
 """Meshtastic's PRIVATE_APP (`portnums.proto`)."""
+_PHY_BYTES_MAX = 255
+"""Longest LoRa packet."""
 
 _NAK_WORDS = {
     1: "no route",
@@ -97,7 +99,8 @@ class RadioBearer(Bearer):
 
     def cost(self, frame_bytes: int) -> Cost:
         """One transmission of a frame, from the preset and Meshtastic's own overhead."""
-        phy_bytes = data_bytes_on_air(frame_bytes, PRIVATE_PORT)
+        # Other programs' packets on our port can be longer than firmware of today lets pass.
+        phy_bytes = min(data_bytes_on_air(frame_bytes, PRIVATE_PORT), _PHY_BYTES_MAX)
         return Cost(1, phy_bytes, time_on_air_s(self._preset, phy_bytes))
 
     def path_time_s(self, frame_bytes: int, hops: int) -> float:
