@@ -8,14 +8,33 @@ from functools import partial
 from itertools import count
 from random import Random
 
+import pytest
+
+from protocol import limits
 from protocol.codec import decode, encode
+from protocol.errors import LocalError
 from protocol.events import Dropped, Event
 from protocol.fragments import Reassembler, read_frame, split
-from protocol.messages import Message, Role, Turn
+from protocol.messages import AnswerPiece, Ask, Message, Role, Turn
 from protocol.outbox import Packet
 from protocol.session import Session
 
-__all__ = ["Line", "Played", "drops", "events", "new_session", "path_time_s", "question"]
+__all__ = [
+    "ROUND_TRIP_S",
+    "Line",
+    "Played",
+    "asked",
+    "drops",
+    "events",
+    "fill",
+    "fire",
+    "new_session",
+    "path_time_s",
+    "question",
+]
+
+ROUND_TRIP_S = 6.0
+"""Of a full frame over the three hops assumed."""
 
 
 def path_time_s(frame_bytes: int, hops: int) -> float:
@@ -84,6 +103,38 @@ class Played:
             if data is not None:
                 messages.append(decode(data))
         return messages
+
+
+def asked(*, deadline_s: int = 600, expect_s: float = 0.0, text: str = "Why?") -> tuple[Session, Played, int]:
+    """A session that has sent a question at 0."""
+    session = new_session()
+    peer = Played(session)
+    ask_id = session.ask("!b", question(text), deadline_s=deadline_s, expect_s=expect_s, now=0)
+    (ask,) = peer.hears(0)
+    assert isinstance(ask, Ask)
+    assert ask.ask_id == ask_id
+    return session, peer, ask_id
+
+
+def fire(session: Session, times: int = 1) -> float:
+    """Let the next timers fire; returns when the last did."""
+    now = 0.0
+    for _ in range(times):
+        due = session.next_timer()
+        assert due is not None
+        now = due
+        session.handle_timer(now)
+    return now
+
+
+def fill(session: Session) -> None:
+    """Let an answer to another peer take all room that is left."""
+    asker = Played(session, "!d")
+    asker.say(Ask(1, "", 3600, 0, question()))
+    for number in range(limits.OUTGOING_TRANSFERS_MAX):
+        session.answer("!d", AnswerPiece(1, number, "x"))
+    with pytest.raises(LocalError, match="too many messages wait"):
+        session.answer("!d", AnswerPiece(1, limits.OUTGOING_TRANSFERS_MAX, "x"))
 
 
 class Line:

@@ -108,15 +108,17 @@ def test_the_beginning_never_holds_anything_but_the_message(size):
         assert data.startswith(reassembler.incomplete[0].prefix)
 
 
-def test_a_number_given_again_makes_no_mixed_message():
-    old, new = split(message(2 * PAYLOAD, 1), 5), split(message(2 * PAYLOAD, 2), 5)
+@pytest.mark.parametrize("parts", [2, 3])
+def test_a_number_given_again_makes_no_mixed_message(parts):
+    size = parts * PAYLOAD - 50
+    old, new = split(message(size, 1), 5), split(message(size, 2), 5)
     reassembler = Reassembler()
-    assert add(reassembler, old[0]) is None
-    assert add(reassembler, new[1]) is None
+    for frame in (old[0], *new[1:-1]):
+        assert add(reassembler, frame) is None
     with pytest.raises(RemoteError, match="do not fit together"):
-        add(reassembler, new[2])
+        add(reassembler, new[-1])
     assert reassembler.incomplete == ()
-    assert [add(reassembler, frame) for frame in new] == [None, None, message(2 * PAYLOAD, 2)]
+    assert [add(reassembler, frame) for frame in new] == [None] * (parts - 1) + [message(size, 2)]
 
 
 @pytest.mark.parametrize("new_size", [2 * PAYLOAD, 3 * PAYLOAD])
