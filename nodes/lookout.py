@@ -14,7 +14,7 @@ from nodes.admission import Admission
 from nodes.offers import Offers
 from nodes.pump import Pump
 from nodes.router import Candidate, choose
-from nodes.serving import AIR_TOKENS
+from nodes.serving import AIR_TOKENS, BYTES_PER_TOKEN
 from nodes.wishes import LookingAround, Progress, Wish
 from protocol import limits
 from protocol.errors import LocalError, MeshaiError, RemoteError
@@ -32,7 +32,6 @@ _LOOK_S_MAX = 50.0
 _LOOK_SLACK_S = 4.0
 _BEARER_PATIENCE_S = 15.0
 """How long a question waits for a radio that is away."""
-_BYTES_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def question_bytes(wish: Wish) -> int:
 
 def sizes(wish: Wish, *, here: bool) -> dict[str, int]:
     """What the question takes of a model, as the router wants it; `here`: of this node's own."""
-    prompt_tokens = question_bytes(wish) // _BYTES_PER_TOKEN + 1
+    prompt_tokens = question_bytes(wish) // BYTES_PER_TOKEN + 1
     return {"prompt_tokens": prompt_tokens, "answer_tokens": wish.max_tokens or (HERE_TOKENS if here else AIR_TOKENS)}
 
 
@@ -217,7 +216,7 @@ class Lookout:
                 "fetch a model with `meshai models get smollm2-135m`, or name a radio with --radio",
             )
         if not offers:
-            return LocalError(f"nobody can answer{model}", "the model is starting anew", "ask again in a minute")
+            return LocalError(f"nobody can answer{model}", "its model is not ready", "ask again in a minute")
         if wish.model not in ("", *(offer.name for offer in offers)):
             names = ", ".join(offer.name for offer in offers)
             return LocalError(f"nobody can answer{model}", f"this node has {names}", "let the model open")

@@ -18,6 +18,7 @@ from protocol import limits
 from protocol.budget import AirtimeBudget
 from protocol.errors import LocalError
 from protocol.events import Dropped, Event
+from protocol.messages import Ask
 from protocol.outbox import Packet
 from protocol.peers import PeerTable
 from protocol.session import Session
@@ -62,6 +63,8 @@ class Pump:
         self._handle = handle
         self._accounts: dict[int, _Account] = {}
         """By question, the oldest first."""
+        self._in_hand = 0
+        """Packets taken from the session and not yet sent, 0 or 1."""
         self._sender = trio.lowlevel.ParkingLot()
         self._timer = trio.lowlevel.ParkingLot()
 
@@ -92,8 +95,11 @@ class Pump:
 
     def air_wait_s(self, message_bytes: int) -> float:
         """Seconds until the budget lets a message leave, after all that waits already; infinity for never."""
-        packets = self.session.packets_waiting + max(1, -(-message_bytes // limits.FRAGMENT_PAYLOAD_BYTES))
-        return self.budget.wait_s(packets * self._frame_airtime_s, trio.current_time())
+        whole, rest = divmod(message_bytes, limits.FRAGMENT_PAYLOAD_BYTES)
+        whole += self.session.packets_waiting + self._in_hand
+        rest += limits.FRAME_BYTES_MAX - limits.FRAGMENT_PAYLOAD_BYTES
+        airtime_s = whole * self._frame_airtime_s + self.bearer.cost(rest).airtime_s
+        return self.budget.wait_s(airtime_s, trio.current_time())
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry packets until cancelled; `started()` when the bearer can send."""
@@ -126,16 +132,32 @@ class Pump:
             account.cost += cost
 
     async def _send_packets(self) -> None:
-        """Take a packet only when it can leave: until then it may be withdrawn, or a more urgent one may come."""
         while True:
-            wait_s = self.budget.wait_s(self._frame_airtime_s, trio.current_time())
-            if not self.session.packets_waiting or self.bearer.problem:
+            packet = None if self.bearer.problem else self.session.next_packet()
+            if packet is None:
                 await self._sender.park()
-            elif wait_s > 0:
-                self._trace.note("airtime.waiting", wait_s=round(wait_s, 1))
-                await trio.sleep(wait_s)
-            elif (packet := self.session.next_packet()) is not None:
+                continue
+            self._in_hand = 1
+            await self._until_it_may_leave(packet)
+            if packet.kind != Ask.__name__ or packet.ask_id in self._accounts:  # else given up meanwhile
                 await self._send(packet)
+            self._in_hand = 0
+
+    async def _until_it_may_leave(self, packet: Packet) -> None:
+        """Wait for the budget and the bearer.
+
+        All of a message leaves together: a peer would ask, again and again, for the rest of one that comes in dribs
+        and drabs, and forget its beginning.
+        """
+        airtime_s = self.bearer.cost(len(packet.frame)).airtime_s
+        rest_s = (packet.total - 1) * self._frame_airtime_s if packet.index == 0 else 0.0
+        together_s = max(airtime_s, min(airtime_s + rest_s, self.budget.hour_s))
+        wait_s = self.budget.wait_s(together_s, trio.current_time())
+        if 0 < wait_s < float("inf"):
+            self._trace.note("airtime.waiting", kind=packet.kind, wait_s=round(wait_s, 1))
+        await trio.sleep(wait_s)
+        while self.bearer.problem:
+            await self._sender.park()
 
     async def _send(self, packet: Packet) -> None:
         cost = self.bearer.cost(len(packet.frame))

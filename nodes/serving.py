@@ -21,10 +21,12 @@ from protocol.errors import LocalError, RefuseCode
 from protocol.events import AskReceived, AskStopped
 from protocol.messages import AnswerDone, Ask, Busy, ModelOffer, Refuse, Role, Turn
 
-__all__ = ["AIR_TOKENS", "Serving"]
+__all__ = ["AIR_TOKENS", "BYTES_PER_TOKEN", "Serving"]
 
 AIR_TOKENS = 120
 """Answer length over the air when the asker names none: about three packets."""
+BYTES_PER_TOKEN = 4
+"""Of text, roughly."""
 _AIR_TOKENS_MAX = 300
 _PROMISE_AFTER_S = 15.0
 """A wait longer than this is told at once, so that the asker does not ask again meanwhile."""
@@ -65,13 +67,17 @@ class Serving:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
 
     def take(self, pump: Pump, event: AskReceived) -> None:
         """Take a new question."""
-        verdict = self._judge(event.peer, event.ask)
+        if self._nursery is None:
+            return  # the node is stopping
+        verdict = self._judge(pump, event.peer, event.ask)
         if isinstance(verdict, ModelOffer):
-            assert self._nursery is not None
             # Known before its task runs: the question may be cancelled until then.
             scope = self._scopes[pump, event.peer, event.ask.ask_id] = trio.CancelScope()
             self._nursery.start_soon(self._answer, pump, event.peer, event.ask, verdict, scope)
@@ -89,7 +95,7 @@ class Serving:
             self._trace.note("ask.stopped", peer=event.peer, expired=event.expired)
             scope.cancel()
 
-    def _judge(self, peer: str, ask: Ask) -> ModelOffer | Refuse | Busy:
+    def _judge(self, pump: Pump, peer: str, ask: Ask) -> ModelOffer | Refuse | Busy:
         """The model to answer with, or why not."""
         now = trio.current_time()
         if not self._serves(peer):
@@ -99,7 +105,7 @@ class Serving:
         offers = self._offers.at(now)
         if self._engine is not None and not offers:
             return Busy(ask.ask_id, _ENGINE_AWAY_S, _ENGINE_AWAY_S)
-        if self._admission.backlog_s(now) > ask.deadline_s:
+        if max(self._admission.backlog_s(now), pump.air_wait_s(0)) > ask.deadline_s:
             return Refuse(ask.ask_id, RefuseCode.DEADLINE)
         offer = next((offer for offer in offers if ask.model in ("", offer.name)), None)
         return offer or Refuse(ask.ask_id, RefuseCode.NO_MODEL)
@@ -115,13 +121,14 @@ class Serving:
         assert self._engine is not None
         key = (pump, peer, ask.ask_id)
         tokens = min(ask.max_tokens or AIR_TOKENS, _AIR_TOKENS_MAX)
+        work_s = tokens / offer.tokens_per_s
         turns = ask.turns if ask.turns[0].role is Role.SYSTEM else (_BRIEF, *ask.turns)
         prompt = Prompt(turns, tokens, offer.name, seed=self._rng.getrandbits(31))
         text: list[str] = []
         with scope:
             try:
-                self._promise(pump, peer, ask, tokens / offer.tokens_per_s)
-                async with self._admission.slot(tokens / offer.tokens_per_s):
+                self._promise(pump, peer, ask, tokens, work_s)
+                async with self._admission.slot(work_s):
                     finished = await self._engine.answer(prompt, text.append)
                 answer = "".join(text).strip()
                 if not answer:
@@ -140,11 +147,13 @@ class Serving:
                     del self._scopes[key]
                 pump.wake()
 
-    def _promise(self, pump: Pump, peer: str, ask: Ask, work_s: float) -> None:
+    def _promise(self, pump: Pump, peer: str, ask: Ask, tokens: int, work_s: float) -> None:
         now = trio.current_time()
-        wait_s = self._admission.backlog_s(now) + work_s
+        # The promise needs air too, and it is better a little late than broken.
+        air_wait_s = pump.air_wait_s(tokens * BYTES_PER_TOKEN + limits.FRAGMENT_PAYLOAD_BYTES)
+        wait_s = min(max(self._admission.backlog_s(now) + work_s, air_wait_s), limits.DEADLINE_S_MAX)
         if wait_s > _PROMISE_AFTER_S:
-            pump.session.accept(peer, ask.ask_id, min(ceil(wait_s), limits.DEADLINE_S_MAX), now)
+            pump.session.accept(peer, ask.ask_id, ceil(wait_s), now)
             pump.wake()
         else:
             pump.session.expect(peer, ask.ask_id, wait_s, now)

@@ -14,7 +14,7 @@ from nodes.engines.scripted import ScriptedEngine
 from nodes.interfaces import Received
 from nodes.node import Node, NodeSettings
 from nodes.trace import Trace
-from nodes.wishes import Chosen, Restarted, Text, Wish
+from nodes.wishes import Chosen, Promised, Restarted, Text, Wish
 from protocol.codec import decode
 from protocol.errors import LocalError, RefuseCode, RemoteError
 from protocol.events import AskReceived, AskStopped
@@ -151,7 +151,7 @@ async def test_an_engine_that_stays_away_makes_the_node_busy_and_then_without_a_
         assert trio.current_time() - started < 10
         assert house.status().models == ()
         alone_and_away = alone(engine)
-        with pytest.raises(LocalError, match="starting anew"):
+        with pytest.raises(LocalError, match="not ready"):
             await alone_and_away.ask(wish("Why?"))
         await trio.sleep(600)
         assert cabin.known_peers()[0].beacon.models == ()
@@ -334,7 +334,7 @@ async def test_a_node_that_has_used_up_its_airtime_says_so_before_the_wait(autoj
         await nursery.start(cabin.run)
         await nursery.start(house.run)
         await until_heard(cabin)
-        cabin._pumps[0].budget.spend(3.6, trio.current_time())
+        cabin._pumps[0].budget.spend(3.7, trio.current_time())
         started = trio.current_time()
         with pytest.raises(LocalError, match="used up its airtime: the question could leave in"):
             await cabin.ask(wish("Why?", deadline_s=100))
@@ -342,8 +342,7 @@ async def test_a_node_that_has_used_up_its_airtime_says_so_before_the_wait(autoj
         told = []
         answer = await cabin.ask(wish("Why?", deadline_s=3600), told.append)
     assert answer.text == "Because."
-    assert told[0].expected_s > 100
-    assert told[0].expected_s == pytest.approx(answer.seconds, rel=0.2)
+    assert told[0].expected_s == pytest.approx(answer.seconds, rel=0.3)
 
 
 async def test_a_node_that_may_send_nothing_says_so(autojump_clock):
@@ -384,6 +383,50 @@ async def test_a_question_given_up_while_the_radio_is_away_is_never_sent(autojum
         here.air.radio("A").switch_on()
         await trio.sleep(30)
     assert sent(cabin, "Ask") == []
+
+
+async def test_an_answerer_short_of_airtime_promises_its_answer_for_when_it_may_send_it(autojump_clock):
+    async with world(line(2)) as (here, nursery):
+        cabin = here.node("A", "cabin")
+        house = here.node("B", "house", ScriptedEngine(WORDS), serves="A", share=0.001)
+        await nursery.start(cabin.run)
+        await nursery.start(house.run)
+        await until_heard(cabin)
+        budget = house._pumps[0].budget
+        budget.spend(budget.left_s(trio.current_time()) - 0.15, trio.current_time())
+        told = []
+        answer = await cabin.ask(wish("Why?", max_tokens=60), told.append)
+        promised = [progress.wait_s for progress in told if isinstance(progress, Promised)]
+        assert answer.seconds > 60
+        assert promised[0] == pytest.approx(answer.seconds, rel=0.25)
+        assert (len(sent(cabin, "Ask")), len(sent(cabin, "Gap"))) == (1, 0)
+        parts = [fact.time_s for fact in sent(house, "AnswerDone")]
+        assert len(parts) == 2
+        assert parts[1] - parts[0] < 1
+
+
+async def test_an_answerer_that_may_not_send_in_time_does_not_begin(autojump_clock):
+    engine = Restarting(WORDS)
+    async with world(line(2)) as (here, nursery):
+        cabin = here.node("A", "cabin")
+        house = here.node("B", "house", engine, serves="A", share=0.001)
+        await nursery.start(cabin.run)
+        await nursery.start(house.run)
+        await until_heard(cabin)
+        house._pumps[0].budget.spend(3.6, trio.current_time())
+        with pytest.raises(RemoteError, match="No answer from house"):
+            await cabin.ask(wish("Why?", deadline_s=20))
+    assert engine.prompts == []
+
+
+async def test_a_question_that_comes_while_the_node_stops_is_ignored(autojump_clock):
+    async with cabin_and_house() as (_, house, here):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(house._serving.run)
+            nursery.cancel_scope.cancel()
+        ask = Ask(1, "", 60, 0, (Turn(Role.USER, "Why?"),))
+        house._serving.take(house._pumps[0], AskReceived(here.address("A"), ask))
+        assert house._serving._scopes == {}
 
 
 async def test_two_questions_to_one_peer_at_once_share_the_cost_and_count_it_once(autojump_clock):

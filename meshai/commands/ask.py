@@ -71,7 +71,7 @@ def show_progress(progress: Progress) -> None:
         case Promised(wait_s=wait_s):
             dim(f"accepted, the answer should be ready in {wait_s} s")
         case Restarted():
-            dim("\nthe other node lost the question; starting anew:")
+            dim("\nthe answer broke off; starting anew:")
 
 
 async def _ask(

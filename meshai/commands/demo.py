@@ -14,7 +14,7 @@ from meshai.commands.options import json_option
 from meshai.demo import ASKER, HOUSE, RADIOS, RELAY, Neighbourhood, neighbourhood
 from meshai.run import StdinLines, run, tell, tell_json
 from meshai.words import clean, cost_line
-from nodes.wishes import Chosen, LookingAround, Progress, Promised, Text
+from nodes.wishes import Chosen, LookingAround, Progress, Promised, Restarted, Text
 from protocol.airtime import DEFAULT_PRESET, PRESETS, Preset, preset_named
 from protocol.errors import MeshaiError
 
@@ -153,6 +153,9 @@ class _Show:
         match progress:
             case Text(text=text):
                 self._answer(text)
+            case Restarted():
+                self._half_word = ""
+                self.step("the answer broke off; starting anew:")
             case LookingAround(seconds=seconds):
                 self.step(f"listening for nodes that answer, up to {seconds:.0f} s …")
             case Chosen(candidate=candidate, expected_s=expected_s):
