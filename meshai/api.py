@@ -208,11 +208,21 @@ class SyncMesh:
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """Raise what an inner nursery wrapped: callers should see MeshaiError, not ExceptionGroup."""
+    """Raise what an inner nursery wrapped: callers should see MeshaiError, not ExceptionGroup.
+
+    A group of several other errors is the caller's own, and stays one.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
-        raise first_error(group) from group
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and (len(error.exceptions) == 1 or _all_ours(error)):
+            error = error.exceptions[0]
+        raise error from group
+
+
+def _all_ours(group: BaseExceptionGroup[BaseException]) -> bool:
+    return group.split(MeshaiError)[1] is None
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

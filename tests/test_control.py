@@ -200,6 +200,24 @@ async def test_a_node_can_run_in_this_process(tmp_path):
             await mesh.answer("Why?")
 
 
+async def test_what_goes_wrong_in_the_callers_block_comes_out_as_it_is(tmp_path):
+    options = NodeOptions(model="none", state=tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        async with Mesh.start(options):
+            raise ZeroDivisionError
+    with pytest.raises(ExceptionGroup, match="the caller's own") as caught:
+        async with Mesh.start(options):
+            raise ExceptionGroup("the caller's own", [ZeroDivisionError(), KeyError()])
+    assert [type(error) for error in caught.value.exceptions] == [ZeroDivisionError, KeyError]
+    with pytest.raises(LocalError, match="no radio"):
+        async with Mesh.start(options):
+            raise ExceptionGroup("both", [LocalError("no radio"), LocalError("no model")])
+    with trio.move_on_after(0.1) as scope:
+        async with Mesh.start(options):
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+
+
 def test_programs_without_trio_can_ask_too(tmp_path):
     with SyncMesh.start(NodeOptions(model="none", state=tmp_path, name="here")) as mesh:
         assert mesh.status()["name"] == "here"
