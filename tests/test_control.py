@@ -209,7 +209,7 @@ async def test_what_goes_wrong_in_the_callers_block_comes_out_as_it_is(tmp_path)
         async with Mesh.start(options):
             raise ExceptionGroup("the caller's own", [ZeroDivisionError(), KeyError()])
     assert [type(error) for error in caught.value.exceptions] == [ZeroDivisionError, KeyError]
-    with pytest.raises(LocalError, match="no radio"):
+    with pytest.raises(LocalError, match="No radio"):
         async with Mesh.start(options):
             raise ExceptionGroup("both", [LocalError("no radio"), LocalError("no model")])
     with trio.move_on_after(0.1) as scope:
