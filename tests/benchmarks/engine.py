@@ -171,8 +171,9 @@ async def measure(path: Path, quick: bool) -> dict:
         return statistics.median(figures[1] for figures in runs[side, askers])
 
     def overhead(askers: int) -> float:
-        # Other work on the machine only ever slows a run, so the best run of each side is the truest (as in timeit).
-        return max(figures[0] for figures in runs["bare", askers]) / max(figures[0] for figures in runs["ours", askers])
+        # Of the two runs of one round, made one after the other on the same questions.
+        pairs = zip(runs["bare", askers], runs["ours", askers], strict=True)
+        return statistics.median(bare[0] / ours[0] for bare, ours in pairs)
 
     return {
         "figures": {
