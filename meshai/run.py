@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import select
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ import trio
 from meshai.words import clean
 from protocol.errors import MeshaiError
 
-__all__ = ["StdinLines", "dim", "run", "tell", "tell_json"]
+__all__ = ["StdinLines", "dim", "is_heard", "run", "tell", "tell_json"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -115,6 +116,16 @@ class StdinLines:
             await trio.lowlevel.wait_readable(self._fd)
         await trio.lowlevel.checkpoint_if_cancelled()
         return os.read(self._fd, 4096)
+
+
+def is_heard() -> bool:
+    """Whether telling something now would not block: a terminal that is stopped, or a pipe that is full, would."""
+    if sys.stdout is None:
+        return False
+    try:
+        return bool(select.select([], [sys.stdout], [], 0)[1])
+    except (OSError, ValueError):  # no file behind it
+        return True
 
 
 def tell(text: str, *, end: str = "\n") -> None:

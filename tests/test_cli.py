@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from meshai.reference import reference
+from meshai.run import is_heard
 
 pytestmark = pytest.mark.realtime
 
@@ -172,6 +174,25 @@ def test_ctrl_c_again_and_again_ends_a_node_as_well_as_once(tmp_path, node):
     assert process.wait(10) == 128 + signal.SIGINT
     assert "Traceback" not in process.stderr.read()
     assert not (tmp_path / "n" / "control.sock").exists()
+
+
+def test_what_nobody_reads_does_not_hold_a_node_up(monkeypatch):
+    reading, writing = os.pipe()
+    with open(reading, "rb") as reader, open(writing, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert is_heard()
+        os.set_blocking(writing, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writing, bytes(4096))
+        assert not is_heard()
+        reader.read(8192)
+        assert is_heard()
+        monkeypatch.setattr(sys, "stdout", None)
+        assert not is_heard()
+        monkeypatch.setattr(sys, "stdout", StringIO())
+        assert is_heard()
+        monkeypatch.undo()
 
 
 def test_started_with_nohup_a_node_outlives_its_terminal(node):

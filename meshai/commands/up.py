@@ -11,7 +11,7 @@ import trio
 from meshai.commands.options import json_option, node_options, state_option
 from meshai.control import serve_control
 from meshai.forms import fact_form, status_form
-from meshai.run import StdinLines, run, tell, tell_json
+from meshai.run import StdinLines, is_heard, run, tell, tell_json
 from meshai.setup import NodeOptions, build_node, state_dir
 from meshai.words import clean
 from nodes.trace import Fact
@@ -48,6 +48,8 @@ async def _up(options: NodeOptions, verbose: bool, leave_with_stdin: bool, as_js
     node = await build_node(options)
 
     def show(fact: Fact) -> None:
+        if not is_heard():
+            return  # the node goes on while nobody reads
         if as_json:
             tell_json(fact_form(fact))
         elif (line := _in_words(fact)) or verbose:
