@@ -88,3 +88,32 @@ async def until_heard(node: Node) -> None:
     if not node.known_peers():
         await heard.wait()
     stop()
+
+
+def sent(node, kind):
+    return [fact for fact in node.trace.facts if fact.name == "packet.sent" and fact.fields["kind"] == kind]
+
+
+class RestartingEngine(ScriptedEngine):
+    """An engine that can be away, as while its process starts anew: its answers wait for it."""
+
+    def __init__(self, *how, **more):
+        super().__init__(*how, **more)
+        self.prompts = []
+        self._back = trio.Event()
+        self._back.set()
+
+    @property
+    def models(self):
+        return super().models if self._back.is_set() else ()
+
+    def go(self):
+        self._back = trio.Event()
+
+    def come_back(self):
+        self._back.set()
+
+    async def answer(self, prompt, emit):
+        self.prompts.append(prompt)
+        await self._back.wait()
+        return await super().answer(prompt, emit)

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 import trio
-from mesh_world import SKY, cabin_and_house, until_heard, wish, world
+from mesh_world import SKY, RestartingEngine, cabin_and_house, sent, until_heard, wish, world
 
 from nodes.bearers.radio import RadioBearer
 from nodes.cache import AnswerCache
@@ -14,51 +14,14 @@ from nodes.engines.scripted import ScriptedEngine
 from nodes.interfaces import Received
 from nodes.node import Node, NodeSettings
 from nodes.trace import Trace
-from nodes.wishes import Chosen, Promised, Restarted, Text, Wish
-from protocol.codec import decode
+from nodes.wishes import Chosen, Restarted, Text, Wish
 from protocol.errors import LocalError, RefuseCode, RemoteError
 from protocol.events import AskReceived, AskStopped
-from protocol.fragments import read_frame
 from protocol.messages import Ask, Role, Turn
 from simulator.radio import VirtualRadioPort
 from simulator.topology import Topology, line
 
 WORDS = {"Why?": " ".join(["word"] * 60)}
-
-
-def sent(node, kind):
-    return [fact for fact in node.trace.facts if fact.name == "packet.sent" and fact.fields["kind"] == kind]
-
-
-def messages(flights, kind):
-    """The messages of one packet among `flights`, as they were first sent."""
-    found = [decode(read_frame(flight.payload).payload) for flight in flights if flight.ended and not flight.relayed]
-    return [message for message in found if isinstance(message, kind)]
-
-
-class Restarting(ScriptedEngine):
-    """An engine that can be away, as while its process starts anew: its answers wait for it."""
-
-    def __init__(self, *how, **more):
-        super().__init__(*how, **more)
-        self.prompts = []
-        self._back = trio.Event()
-        self._back.set()
-
-    @property
-    def models(self):
-        return super().models if self._back.is_set() else ()
-
-    def go(self):
-        self._back = trio.Event()
-
-    def come_back(self):
-        self._back.set()
-
-    async def answer(self, prompt, emit):
-        self.prompts.append(prompt)
-        await self._back.wait()
-        return await super().answer(prompt, emit)
 
 
 def alone(engine):
@@ -119,7 +82,7 @@ async def test_a_node_without_radio_says_what_its_own_model_lacks(autojump_clock
 
 
 async def test_an_engine_that_starts_anew_keeps_its_askers_waiting_and_does_not_send_them_away(autojump_clock):
-    engine = Restarting({"Why?": "Because."})
+    engine = RestartingEngine({"Why?": "Because."})
     async with cabin_and_house(engine=engine) as (cabin, house, _):
         await until_heard(cabin)
         answers = []
@@ -139,7 +102,7 @@ async def test_an_engine_that_starts_anew_keeps_its_askers_waiting_and_does_not_
 
 
 async def test_an_engine_that_stays_away_makes_the_node_busy_and_then_without_a_model(autojump_clock):
-    engine = Restarting({"Why?": "Because."})
+    engine = RestartingEngine({"Why?": "Because."})
     async with cabin_and_house(engine=engine) as (cabin, house, _):
         await until_heard(cabin)
         engine.go()
@@ -161,7 +124,7 @@ async def test_an_engine_that_stays_away_makes_the_node_busy_and_then_without_a_
 
 
 async def test_an_engine_that_goes_away_between_question_and_work_does_no_harm(autojump_clock):
-    engine = Restarting({"Why?": "Because."})
+    engine = RestartingEngine({"Why?": "Because."})
     async with cabin_and_house(engine=engine) as (_, house, here):
         ask = Ask(1, "", 60, 0, (Turn(Role.USER, "Why?"),))
         house._serving.take(house._pumps[0], AskReceived(here.address("A"), ask))
@@ -266,159 +229,6 @@ async def test_packets_of_any_length_that_radios_carry_are_dropped_and_the_node_
         assert (await cabin.ask(wish("Why is the sky blue?"))).text == SKY
 
 
-# Deadlines and waiting
-
-
-async def test_a_peer_that_says_nothing_is_not_believed_in_any_longer(autojump_clock):
-    async with cabin_and_house() as (cabin, _, here):
-        await until_heard(cabin)
-        here.air.radio("C").switch_off()
-        started = trio.current_time()
-        with pytest.raises(RemoteError, match="nothing was heard from it"):
-            await cabin.ask(wish("Why is the sky blue?", deadline_s=60))
-        assert trio.current_time() - started <= 61
-        assert cabin.known_peers() == ()
-
-
-async def test_a_peer_that_is_only_too_slow_stays_known(autojump_clock):
-    async with cabin_and_house(engine=ScriptedEngine(WORDS, tokens_per_s=1)) as (cabin, _, _):
-        await until_heard(cabin)
-        with pytest.raises(RemoteError, match="it was heard"):
-            await cabin.ask(wish("Why?", max_tokens=60, deadline_s=30))
-        assert len(cabin.known_peers()) == 1
-
-
-async def test_a_question_put_again_says_how_much_time_is_left(autojump_clock):
-    engine = ScriptedEngine(lambda question: " ".join(["word"] * 20), tokens_per_s=1)
-    async with cabin_and_house(engine=engine) as (cabin, house, here):
-        await until_heard(cabin)
-        flights = []
-        here.air.medium.observe(flights.append)
-        async with trio.open_nursery() as nursery:
-            for number in range(5):
-                nursery.start_soon(house.ask, wish(f"Mine {number}?", max_tokens=20))
-            await trio.sleep(1)
-            nursery.start_soon(cabin.ask, wish("Why?", max_tokens=20, deadline_s=250))
-        first, *_, last = messages(flights, Ask)
-        assert first.ask_id != last.ask_id
-        assert first.deadline_s == 250
-        assert last.deadline_s < 245
-
-
-async def test_looking_around_on_the_slowest_preset_sends_at_least_one_who(autojump_clock):
-    async with world(preset="TINY_SLOW") as (here, nursery):
-        cabin = here.node("A", "cabin")
-        await nursery.start(cabin.run)
-        with pytest.raises(RemoteError, match="Nobody in reach"):
-            await cabin.ask(wish("Why?"))
-        assert len(sent(cabin, "Who")) == 1
-
-
-async def test_a_deadline_shorter_than_looking_around_ends_the_look_and_says_why(autojump_clock):
-    async with world() as (here, nursery):
-        cabin = here.node("A", "cabin")
-        await nursery.start(cabin.run)
-        started = trio.current_time()
-        with pytest.raises(RemoteError, match="Nobody in reach"):
-            await cabin.ask(wish("Why?", deadline_s=3))
-        assert trio.current_time() - started <= 4
-
-
-# The air
-
-
-async def test_a_node_that_has_used_up_its_airtime_says_so_before_the_wait(autojump_clock):
-    async with world(line(2)) as (here, nursery):
-        cabin = here.node("A", "cabin", share=0.001)
-        house = here.node("B", "house", ScriptedEngine({"Why?": "Because."}), serves="A")
-        await nursery.start(cabin.run)
-        await nursery.start(house.run)
-        await until_heard(cabin)
-        cabin._pumps[0].budget.spend(3.7, trio.current_time())
-        started = trio.current_time()
-        with pytest.raises(LocalError, match="used up its airtime: the question could leave in"):
-            await cabin.ask(wish("Why?", deadline_s=100))
-        assert trio.current_time() == started
-        told = []
-        answer = await cabin.ask(wish("Why?", deadline_s=3600), told.append)
-    assert answer.text == "Because."
-    assert told[0].expected_s == pytest.approx(answer.seconds, rel=0.3)
-
-
-async def test_a_node_that_may_send_nothing_says_so(autojump_clock):
-    async with world(line(2)) as (here, nursery):
-        cabin = here.node("A", "cabin", share=0)
-        house = here.node("B", "house", ScriptedEngine({"Why?": "Because."}), serves="A")
-        await nursery.start(cabin.run)
-        await nursery.start(house.run)
-        await until_heard(cabin)
-        with pytest.raises(LocalError, match="may never send"):
-            await cabin.ask(wish("Why?", deadline_s=3600))
-
-
-async def test_a_question_given_up_while_it_waits_for_airtime_is_never_sent(autojump_clock):
-    async with world(line(2)) as (here, nursery):
-        cabin = here.node("A", "cabin", share=0.001)
-        house = here.node("B", "house", ScriptedEngine({"Why?": "Because."}), serves="A")
-        await nursery.start(cabin.run)
-        await nursery.start(house.run)
-        await until_heard(cabin)
-        cabin._pumps[0].budget.spend(3.6, trio.current_time())
-        with trio.move_on_after(20):
-            await cabin.ask(wish("Why?", deadline_s=3600))
-        await trio.sleep(3600)
-    assert sent(cabin, "Ask") == []
-
-
-async def test_a_question_given_up_while_the_radio_is_away_is_never_sent(autojump_clock):
-    async with cabin_and_house() as (cabin, _, here):
-        await until_heard(cabin)
-        here.air.radio("A").switch_off()
-        await trio.sleep(1)
-        with trio.move_on_after(20):
-            session, now = cabin._pumps[0].session, trio.current_time()
-            session.ask(here.address("C"), wish("Why?").turns, deadline_s=5, expect_s=1, now=now)
-            cabin._pumps[0].wake()
-            await trio.sleep_forever()
-        here.air.radio("A").switch_on()
-        await trio.sleep(30)
-    assert sent(cabin, "Ask") == []
-
-
-async def test_an_answerer_short_of_airtime_promises_its_answer_for_when_it_may_send_it(autojump_clock):
-    async with world(line(2)) as (here, nursery):
-        cabin = here.node("A", "cabin")
-        house = here.node("B", "house", ScriptedEngine(WORDS), serves="A", share=0.001)
-        await nursery.start(cabin.run)
-        await nursery.start(house.run)
-        await until_heard(cabin)
-        budget = house._pumps[0].budget
-        budget.spend(budget.left_s(trio.current_time()) - 0.15, trio.current_time())
-        told = []
-        answer = await cabin.ask(wish("Why?", max_tokens=60), told.append)
-        promised = [progress.wait_s for progress in told if isinstance(progress, Promised)]
-        assert answer.seconds > 60
-        assert promised[0] == pytest.approx(answer.seconds, rel=0.25)
-        assert (len(sent(cabin, "Ask")), len(sent(cabin, "Gap"))) == (1, 0)
-        parts = [fact.time_s for fact in sent(house, "AnswerDone")]
-        assert len(parts) == 2
-        assert parts[1] - parts[0] < 1
-
-
-async def test_an_answerer_that_may_not_send_in_time_does_not_begin(autojump_clock):
-    engine = Restarting(WORDS)
-    async with world(line(2)) as (here, nursery):
-        cabin = here.node("A", "cabin")
-        house = here.node("B", "house", engine, serves="A", share=0.001)
-        await nursery.start(cabin.run)
-        await nursery.start(house.run)
-        await until_heard(cabin)
-        house._pumps[0].budget.spend(3.6, trio.current_time())
-        with pytest.raises(RemoteError, match="No answer from house"):
-            await cabin.ask(wish("Why?", deadline_s=20))
-    assert engine.prompts == []
-
-
 async def test_a_question_that_comes_while_the_node_stops_is_ignored(autojump_clock):
     async with cabin_and_house() as (_, house, here):
         async with trio.open_nursery() as nursery:
@@ -427,26 +237,6 @@ async def test_a_question_that_comes_while_the_node_stops_is_ignored(autojump_cl
         ask = Ask(1, "", 60, 0, (Turn(Role.USER, "Why?"),))
         house._serving.take(house._pumps[0], AskReceived(here.address("A"), ask))
         assert house._serving._scopes == {}
-
-
-async def test_two_questions_to_one_peer_at_once_share_the_cost_and_count_it_once(autojump_clock):
-    async with cabin_and_house(engine=ScriptedEngine(lambda question: question * 30, slots=2)) as (cabin, _, here):
-        await until_heard(cabin)
-        flights, costs = [], []
-        here.air.medium.observe(lambda flight: flights.append(flight) if flight.ended else None)
-
-        async def ask(question):
-            costs.append((await cabin.ask(wish(question))).cost)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, "One, two, three?")
-            nursery.start_soon(ask, "Four, five, six?")
-        ends = {here.air.radio(name).node_number for name in "AC"}
-        flown = [flight for flight in flights if {flight.sender, flight.to} == ends]
-    assert sum(cost.packets for cost in costs) == len(flown)
-    assert sum(cost.airtime_s for cost in costs) == pytest.approx(sum(flight.airtime_s for flight in flown))
-    assert all(cost.packets >= 4 for cost in costs)
-    assert cabin._pumps[0]._accounts == {}
 
 
 # Two radios
