@@ -10,7 +10,9 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -68,7 +70,7 @@ async def neighbourhood(
         off = ("--off", RELAY) if without_relay else ()
         radios = ("sim", "radios", "--nodes", str(len(RADIOS)), "--layout", "line", "--preset", preset.name, *off)
         async with child("radios", *radios, folder=folder, hear=air.take) as sim:
-            lines = [await sim.line(lambda form, name=name: form.get("radio") == name) for name in RADIOS]  # type: ignore[misc]
+            lines = [await sim.line(partial(_is_about, radio)) for radio in RADIOS]
             numbers = {line["radio"]: int(line["number"][1:], 16) for line in lines}
             ports = {line["radio"]: line["port"] for line in lines}
             tell(f"three virtual radios in a line, {preset.name}: A - B - C; A and C don't hear each other")
@@ -106,3 +108,7 @@ async def _node(name: str, port: int, model: str, allow: tuple[str, ...], folder
         folder=folder,
     ) as running:
         yield running
+
+
+def _is_about(radio: str, form: dict[str, Any]) -> bool:
+    return form.get("radio") == radio
