@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import partial
+from shutil import get_terminal_size
 from typing import Any
 
 import click
@@ -132,6 +134,7 @@ class _Show:
         self._bold = "\x1b[1m{}\x1b[0m" if sys.stdout.isatty() else "{}"
         self._in_answer = False
         self._half_word = ""
+        self._column = 0
 
     def step(self, text: str) -> None:
         """What happened."""
@@ -178,8 +181,23 @@ class _Show:
         cut = max(words.rfind(" "), words.rfind("\n")) + 1
         self._half_word = words[cut:]
         if cut and not self._silent:
-            tell(words[:cut] if self._in_answer else f"\n  {words[:cut].lstrip()}", end="")
+            if not self._in_answer:
+                self._column = get_terminal_size().columns  # so that the first word starts a line
+                tell("")
+            tell(self._wrapped(words[:cut]), end="")
             self._in_answer = True
+
+    def _wrapped(self, words: str) -> str:
+        """`words`, indented, with a new line where the terminal's would end."""
+        lines = ""
+        for word in re.findall(r"\S+|\n", words):
+            if word == "\n" or self._column + 1 + len(word) >= get_terminal_size().columns:
+                lines += "\n" if self._in_answer or lines else ""
+                self._column = 0
+            if word != "\n":
+                lines += f" {word}" if self._column else f"  {word}"
+                self._column += 1 + len(word)
+        return lines
 
     def _line(self, text: str) -> None:
         if self._silent:
