@@ -14,10 +14,11 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from meshai.words import clean
-from protocol.errors import MeshaiError
+from protocol.errors import LocalError, MeshaiError
 
 __all__ = ["StdinLines", "dim", "is_heard", "run", "tell", "tell_json"]
 
+_LINE_BYTES_MAX = 1 << 20
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -92,6 +93,8 @@ class StdinLines:
                 line, self._rest = self._rest, b""
                 return line.decode(errors="replace") if line else None
             self._rest += data
+            if len(self._rest) > _LINE_BYTES_MAX:
+                raise LocalError("the line is too long", f"{_LINE_BYTES_MAX} bytes are the most")
         line, self._rest = self._rest.split(b"\n", 1)
         return line.decode(errors="replace")
 

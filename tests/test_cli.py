@@ -221,3 +221,9 @@ def test_a_strangers_package_of_the_same_name_is_named(tmp_path):
     )
     assert done.returncode == 1
     assert "stranger" in done.stderr
+
+
+def test_a_line_without_end_is_refused(meshai):
+    done = meshai("chat", "--model", "none", stdin="x" * (2 << 20))
+    assert done.returncode == 1
+    assert "too long" in done.stderr
