@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import trio
 
@@ -17,14 +18,18 @@ from protocol.messages import ModelOffer, Turn
 __all__ = [
     "BROADCAST",
     "Bearer",
+    "ChannelKey",
     "Cost",
     "Engine",
     "Finished",
     "Prompt",
     "RadioAck",
+    "RadioChannel",
     "RadioDown",
     "RadioEvent",
     "RadioInfo",
+    "RadioLoad",
+    "RadioNode",
     "RadioPacket",
     "RadioPort",
     "RadioUp",
@@ -179,6 +184,30 @@ class Bearer(ABC):
         """
 
 
+class ChannelKey(StrEnum):
+    """What protects a channel."""
+
+    NONE = "none"
+    """Nothing: anyone reads along."""
+    DEFAULT = "default"
+    """Meshtastic's published key: anyone with such a radio reads along."""
+    OWN = "own"
+    """A key of its own: who was given it reads along."""
+
+
+@dataclass(frozen=True, slots=True)
+class RadioChannel:
+    """One of a radio's channels."""
+
+    index: int
+    """0 is the primary one."""
+    name: str
+    """Empty for the preset's own name."""
+    key: ChannelKey
+    uplink: bool = False
+    """Whether gateways carry it to the internet."""
+
+
 @dataclass(frozen=True, slots=True)
 class RadioInfo:
     """What a radio said about itself when the connection came up."""
@@ -190,6 +219,20 @@ class RadioInfo:
     preset: str
     """Name of the modem preset, such as `LONG_FAST`; empty for a custom setting."""
     hop_limit: int
+    role: str = "CLIENT"
+    """Meshtastic's name, such as `ROUTER`."""
+    rebroadcast_mode: str = "ALL"
+    """Meshtastic's name, such as `CORE_PORTNUMS_ONLY`."""
+    channels: tuple[RadioChannel, ...] = ()
+    """Those in use, the primary one first."""
+    licensed: bool = False
+    """Amateur radio: more power, and no encryption."""
+    ok_to_mqtt: bool = False
+    """Whether the radio lets gateways carry its packets to the internet."""
+
+    def channel(self, name: str) -> RadioChannel | None:
+        """The channel with this name, if the radio has it."""
+        return next((channel for channel in self.channels if channel.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +261,16 @@ class RadioPacket:
     hop_start: int
     hop_limit: int
     snr_db: float | None = None
+    channel: int = 0
+    """Index of the channel that it came on; 0 for one sealed with our radio's own key."""
+    pkc: bool = False
+    """Whether it was sealed with our radio's own key, so that no relay could read it."""
+    via_mqtt: bool = False
+    """Whether it crossed the internet."""
+    request_id: int = 0
+    """The packet that this one answers."""
+    reply_id: int = 0
+    """The packet that a person replied to."""
 
     @property
     def hops(self) -> int:
@@ -236,7 +289,28 @@ class RadioAck:
     """`Routing.Error` number; 0 is success."""
 
 
-RadioEvent = RadioUp | RadioDown | RadioPacket | RadioAck
+@dataclass(frozen=True, slots=True)
+class RadioLoad:
+    """How busy the radio says the channel is; comes about once a minute."""
+
+    channel_utilisation_percent: float
+    """Share of the last minute in which it sent, heard or sensed something (`DeviceMetrics.channel_utilization`)."""
+    air_util_tx_percent: float
+    """Share of the last hour in which it sent (`DeviceMetrics.air_util_tx`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RadioNode:
+    """What the radio knows of another radio; comes for each one after RadioUp, and again when it hears more."""
+
+    number: int
+    long_name: str
+    role: str
+    has_key: bool
+    """Whether its public key is known: without it no message can be sealed for it."""
+
+
+RadioEvent = RadioUp | RadioDown | RadioPacket | RadioAck | RadioLoad | RadioNode
 
 
 class RadioPort(ABC):
@@ -252,9 +326,21 @@ class RadioPort(ABC):
 
     @abstractmethod
     async def transmit(
-        self, payload: bytes, *, to: int, port: int, want_ack: bool = False, hop_limit: int | None = None
+        self,
+        payload: bytes,
+        *,
+        to: int,
+        port: int,
+        channel: int = 0,
+        want_ack: bool = False,
+        want_response: bool = False,
+        reply_id: int = 0,
+        hop_limit: int | None = None,
     ) -> int:
         """Hand one data packet to the radio's queue and return its packet id.
 
-        Waits while the radio's queue is full; never blocks the trio thread. Raises LocalError when the radio is gone.
+        `channel` is an index of `RadioInfo.channels`; `want_response` asks the receiver's program for an answer;
+        `reply_id` is the packet that a person's app shows it as a reply to. Priority is BACKGROUND, so that people's
+        own messages pass it. Waits while the radio's queue is full; never blocks the trio thread. Raises LocalError
+        when the radio is gone.
         """

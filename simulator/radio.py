@@ -290,7 +290,16 @@ class VirtualRadioPort(RadioPort):
             await trio.sleep(_REATTACH_S)
 
     async def transmit(
-        self, payload: bytes, *, to: int, port: int, want_ack: bool = False, hop_limit: int | None = None
+        self,
+        payload: bytes,
+        *,
+        to: int,
+        port: int,
+        channel: int = 0,
+        want_ack: bool = False,
+        want_response: bool = False,
+        reply_id: int = 0,
+        hop_limit: int | None = None,
     ) -> int:
         """Hand one packet to the radio's queue and return its id; waits while the queue is full."""
         await trio.lowlevel.checkpoint()
@@ -298,6 +307,15 @@ class VirtualRadioPort(RadioPort):
         if not self._radio.is_on:
             raise LocalError("the radio is gone", "it was switched off", "switch it on again")
         packet = Packet(
-            self._radio.node_number, to, 0, port, payload, want_ack, hop_limit or 0, priority=_PRIORITY_BACKGROUND
+            self._radio.node_number,
+            to,
+            0,
+            port,
+            payload,
+            want_ack,
+            hop_limit or 0,
+            reply_id=reply_id,
+            want_response=want_response,
+            priority=_PRIORITY_BACKGROUND,
         )
         return self._radio.submit(packet)

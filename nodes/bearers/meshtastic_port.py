@@ -96,10 +96,16 @@ class _MeshtasticDriver(Driver):
         if packet is None:
             message.heartbeat.SetInParent()
         else:
-            data = mesh_pb2.Data(portnum=packet.port, payload=packet.payload)
-            message.packet.CopyFrom(mesh_pb2.MeshPacket(id=packet.packet_id, to=packet.to, decoded=data))
+            data = mesh_pb2.Data(
+                portnum=packet.port,
+                payload=packet.payload,
+                want_response=packet.want_response,
+                reply_id=packet.reply_id,
+            )
+            head = mesh_pb2.MeshPacket(id=packet.packet_id, to=packet.to, channel=packet.channel, decoded=data)
+            message.packet.CopyFrom(head)
             message.packet.want_ack = packet.want_ack
-            message.packet.hop_limit = packet.hop_limit
+            message.packet.hop_limit = packet.hop_limit or 0
             message.packet.priority = mesh_pb2.MeshPacket.BACKGROUND  # people's messages pass ours in its queue
         try:
             self._interface._sendToRadioImpl(message)
@@ -135,8 +141,23 @@ class _MeshtasticDriver(Driver):
         if data.portnum != _ROUTING_PORT and data.payload and sender:
             hop_start = max(packet.hop_start, packet.hop_limit)  # 0 from firmware older than 2.3
             snr_db = packet.rx_snr if packet.rx_snr or packet.rx_rssi else None
-            path = hop_start, packet.hop_limit, snr_db
-            self._tell(RadioPacket(sender, packet.to, data.portnum, data.payload, packet.id, *path))
+            self._tell(
+                RadioPacket(
+                    sender,
+                    packet.to,
+                    data.portnum,
+                    data.payload,
+                    packet.id,
+                    hop_start,
+                    packet.hop_limit,
+                    snr_db,
+                    channel=0 if packet.pki_encrypted else packet.channel,
+                    pkc=packet.pki_encrypted,
+                    via_mqtt=packet.via_mqtt,
+                    request_id=data.request_id,
+                    reply_id=data.reply_id,
+                )
+            )
         elif data.portnum == _ROUTING_PORT and data.request_id:
             error = mesh_pb2.Routing.FromString(data.payload).error_reason
             self._tell(RadioAck(data.request_id, sender, error))

@@ -11,11 +11,21 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
-from nodes.interfaces import RadioAck, RadioDown, RadioEvent, RadioInfo, RadioPacket, RadioPort, RadioUp
+from nodes.interfaces import (
+    RadioAck,
+    RadioDown,
+    RadioEvent,
+    RadioInfo,
+    RadioLoad,
+    RadioNode,
+    RadioPacket,
+    RadioPort,
+    RadioUp,
+)
 from nodes.trace import Trace
 from protocol.errors import LocalError
 
@@ -33,11 +43,16 @@ class Outgoing:
     """A data packet for the radio."""
 
     packet_id: int
+    """0 until the driver gives it one."""
     payload: bytes
     to: int
     port: int
+    channel: int
     want_ack: bool
-    hop_limit: int
+    want_response: bool
+    reply_id: int
+    hop_limit: int | None
+    """None until the radio's own limit is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,7 @@ class Unread:
     why: str
 
 
-Report = Configured | QueueReport | RadioPacket | RadioAck | Lost | Unread
+Report = Configured | QueueReport | RadioPacket | RadioAck | RadioLoad | RadioNode | Lost | Unread
 
 
 class Driver(ABC):
@@ -128,12 +143,22 @@ class SupervisedPort(RadioPort):
             pause_s = min(2 * pause_s, _PAUSE_S_MAX)
 
     async def transmit(
-        self, payload: bytes, *, to: int, port: int, want_ack: bool = False, hop_limit: int | None = None
+        self,
+        payload: bytes,
+        *,
+        to: int,
+        port: int,
+        channel: int = 0,
+        want_ack: bool = False,
+        want_response: bool = False,
+        reply_id: int = 0,
+        hop_limit: int | None = None,
     ) -> int:
         """Hand one data packet to the radio; see RadioPort."""
         if self._link is None:
             raise LocalError("the radio is not connected", "nobody has opened it yet")
-        return await self._link.transmit(payload, to, port, want_ack, hop_limit)
+        packet = Outgoing(0, payload, to, port, channel, want_ack, want_response, reply_id, hop_limit)
+        return await self._link.transmit(packet)
 
 
 class _Link:
@@ -171,7 +196,7 @@ class _Link:
                 await trio.to_thread.run_sync(self._driver.close, abandon_on_cancel=True)
         return self._reason
 
-    async def transmit(self, payload: bytes, to: int, port: int, want_ack: bool, hop_limit: int | None) -> int:
+    async def transmit(self, packet: Outgoing) -> int:
         """Wait for room in the radio's queue and send; returns the packet's id."""
         await trio.lowlevel.checkpoint()
         try:
@@ -179,8 +204,8 @@ class _Link:
                 await self._ask_for_room()
             if self.info is None or self._lost.is_set():
                 raise trio.ClosedResourceError
-            limit = self.info.hop_limit if hop_limit is None else hop_limit
-            packet = Outgoing(self._driver.new_packet_id(), payload, to, port, want_ack, limit)
+            limit = self.info.hop_limit if packet.hop_limit is None else packet.hop_limit
+            packet = replace(packet, packet_id=self._driver.new_packet_id(), hop_limit=limit)
             await self._send(packet)
         except (trio.ClosedResourceError, trio.BrokenResourceError):
             raise LocalError("the radio is gone", self._reason, "it is looked for; try again when it is back") from None
