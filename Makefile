@@ -3,10 +3,11 @@
 
 PYTHON = .venv/bin/python
 READY = .venv/.ready
+PEERS = tests/benchmarks/peers.lock
 MODEL = smollm2-135m
 PIP = $(PYTHON) -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test check format docs picture lock wheel clean model
+.PHONY: demo test check format docs picture lock peers wheel clean model
 
 demo: model
 	@.venv/bin/meshai demo
@@ -35,10 +36,15 @@ docs: $(READY)
 picture: model
 	@$(PYTHON) docs/picture.py
 
-# Brings the lock up to date with pyproject.toml.
+# Brings the locks up to date with pyproject.toml and tests/benchmarks/peers.in.
 lock: $(READY)
 	@.venv/bin/uv --no-config pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" --group build --group dev pyproject.toml -o requirements.lock
+	@.venv/bin/uv --no-config pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" tests/benchmarks/peers.in -o $(PEERS)
+
+# What the benchmarks compare with, in an environment of its own; one of them is built, so a C compiler is needed.
+peers: .venv-peers/.ready
 
 wheel: $(READY)
 	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -52,6 +58,11 @@ $(READY): requirements.lock pyproject.toml .ci/python
 	@$(PIP) install --quiet --only-binary :all: --require-hashes -r requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(READY)
+
+.venv-peers/.ready: $(PEERS) | $(READY)
+	@$(PYTHON) -m venv --clear --without-pip .venv-peers
+	@$(PIP) --python .venv-peers install --quiet --require-hashes --build-constraint $(PEERS) -r $(PEERS)
+	@touch $@
 
 clean:
 	@rm -rf .venv .venv-peers dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
