@@ -32,6 +32,7 @@ __all__ = [
     "RadioNode",
     "RadioPacket",
     "RadioPort",
+    "RadioRoute",
     "RadioUp",
     "Received",
 ]
@@ -154,7 +155,7 @@ class Bearer(ABC):
     ) -> None:
         """Own the link until cancelled, handing each frame to `deliver`; `started()` at once, link or not.
 
-        `changed` is called whenever `problem` or `region` may differ from before.
+        `changed` is called whenever `problem`, `region` or `load_percent` may differ from before.
         """
 
     @property
@@ -166,6 +167,11 @@ class Bearer(ABC):
     @abstractmethod
     def region(self) -> str:
         """Whose radio law binds this bearer, such as `EU_868`; empty when none, or not yet known."""
+
+    @property
+    @abstractmethod
+    def load_percent(self) -> float | None:
+        """Channel utilisation that the link last told, 0 to 100, own sends included; None when it tells none."""
 
     @abstractmethod
     def cost(self, frame_bytes: int) -> Cost:
@@ -310,7 +316,17 @@ class RadioNode:
     """Whether its public key is known: without it no message can be sealed for it."""
 
 
-RadioEvent = RadioUp | RadioDown | RadioPacket | RadioAck | RadioLoad | RadioNode
+@dataclass(frozen=True, slots=True)
+class RadioRoute:
+    """The answer to a traceroute: which radios relayed it on its way there."""
+
+    number: int
+    """The radio that was looked for."""
+    relays: tuple[int, ...]
+    """Node numbers of the relays on the way there, in order; `BROADCAST` for one that could not name itself."""
+
+
+RadioEvent = RadioUp | RadioDown | RadioPacket | RadioAck | RadioLoad | RadioNode | RadioRoute
 
 
 class RadioPort(ABC):
@@ -343,4 +359,18 @@ class RadioPort(ABC):
         `reply_id` is the packet that a person's app shows it as a reply to. Priority is BACKGROUND, so that people's
         own messages pass it. Waits while the radio's queue is full; never blocks the trio thread. Raises LocalError
         when the radio is gone.
+        """
+
+    @abstractmethod
+    async def request_node_info(self, number: int, *, channel: int = 0) -> None:
+        """Exchange node information, and so public keys, with that radio; a RadioNode follows if it answers.
+
+        Raises LocalError when the radio is gone.
+        """
+
+    @abstractmethod
+    async def trace_route(self, number: int, *, channel: int = 0) -> None:
+        """Look for the way to that radio; a RadioRoute follows if it answers. Firmware allows one in 30 s.
+
+        Raises LocalError when the radio is gone.
         """

@@ -6,7 +6,8 @@ due timers to the session, and every event to its owner.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 
@@ -65,6 +66,8 @@ class Pump:
         """By question, the oldest first."""
         self._in_hand = 0
         """Packets taken from the session and not yet sent, 0 or 1."""
+        self._air = trio.Lock()
+        """Held by whoever sends or waits for the budget to allow it: turns come first come, first served."""
         self._sender = trio.lowlevel.ParkingLot()
         self._timer = trio.lowlevel.ParkingLot()
 
@@ -100,6 +103,14 @@ class Pump:
         rest += limits.FRAME_BYTES_MAX - limits.FRAGMENT_PAYLOAD_BYTES
         airtime_s = whole * self._frame_airtime_s + self.bearer.cost(rest).airtime_s
         return self.budget.wait_s(airtime_s, trio.current_time())
+
+    @asynccontextmanager
+    async def turn(self, airtime_s: float) -> AsyncIterator[None]:
+        """Wait for the air and the budget, and hold the air for something that is no frame, such as a text."""
+        async with self._air:
+            await self._until_affordable(airtime_s)
+            self.budget.spend(airtime_s, trio.current_time())
+            yield
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry packets until cancelled; `started()` when the bearer can send."""
@@ -138,9 +149,10 @@ class Pump:
                 await self._sender.park()
                 continue
             self._in_hand = 1
-            await self._until_it_may_leave(packet)
-            if packet.kind != Ask.__name__ or packet.ask_id in self._accounts:  # else given up meanwhile
-                await self._send(packet)
+            async with self._air:
+                await self._until_it_may_leave(packet)
+                if packet.kind != Ask.__name__ or packet.ask_id in self._accounts:  # else given up meanwhile
+                    await self._send(packet)
             self._in_hand = 0
 
     async def _until_it_may_leave(self, packet: Packet) -> None:
@@ -152,12 +164,15 @@ class Pump:
         airtime_s = self.bearer.cost(len(packet.frame)).airtime_s
         rest_s = (packet.total - 1) * self._frame_airtime_s if packet.index == 0 else 0.0
         together_s = max(airtime_s, min(airtime_s + rest_s, self.budget.hour_s))
-        wait_s = self.budget.wait_s(together_s, trio.current_time())
-        if 0 < wait_s < float("inf"):
-            self._trace.note("airtime.waiting", kind=packet.kind, wait_s=round(wait_s, 1))
-        await trio.sleep(wait_s)
+        await self._until_affordable(together_s)
         while self.bearer.problem:
             await self._sender.park()
+
+    async def _until_affordable(self, airtime_s: float) -> None:
+        wait_s = self.budget.wait_s(airtime_s, trio.current_time())
+        if 0 < wait_s < float("inf"):
+            self._trace.note("airtime.waiting", wait_s=round(wait_s, 1))
+        await trio.sleep(wait_s)
 
     async def _send(self, packet: Packet) -> None:
         cost = self.bearer.cost(len(packet.frame))

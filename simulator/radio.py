@@ -29,6 +29,7 @@ FIRMWARE_VERSION = "2.8.0.virtual"
 
 _KEPT_FOR_CLIENT = 8
 _REATTACH_S = 1.0
+_NODE_INFO_PORT, _TRACEROUTE_PORT = 4, 70
 _PRIORITY_BACKGROUND = 10
 """Meshtastic's `BACKGROUND`: people's messages pass ours in the queue."""
 
@@ -319,3 +320,11 @@ class VirtualRadioPort(RadioPort):
             priority=_PRIORITY_BACKGROUND,
         )
         return self._radio.submit(packet)
+
+    async def request_node_info(self, number: int, *, channel: int = 0) -> None:
+        """Introduce this radio to that one and ask for the same; see RadioPort."""
+        await self.transmit(b"", to=number, port=_NODE_INFO_PORT, channel=channel, want_response=True)
+
+    async def trace_route(self, number: int, *, channel: int = 0) -> None:
+        """Send an empty route, which each relay adds itself to; see RadioPort."""
+        await self.transmit(b"", to=number, port=_TRACEROUTE_PORT, channel=channel, want_response=True)

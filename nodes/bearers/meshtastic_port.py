@@ -25,7 +25,7 @@ from nodes.bearers.supervised_port import (
     SupervisedPort,
     Unread,
 )
-from nodes.interfaces import RadioAck, RadioInfo, RadioPacket
+from nodes.interfaces import RadioAck, RadioInfo, RadioNode, RadioPacket
 from nodes.trace import Trace
 from protocol.errors import LocalError
 
@@ -61,6 +61,8 @@ class _MeshtasticDriver(Driver):
         self._interface: Any = None
         self._tell: Callable[[Report], None] = lambda report: None
         self._is_configured = False
+        self._nodes: dict[int, Any] = {}
+        """The radio's node database, as `NodeInfo` messages by number."""
 
     def open(self, tell: Callable[[Report], None]) -> None:
         """Connect and ask for the configuration."""
@@ -87,6 +89,10 @@ class _MeshtasticDriver(Driver):
     def new_packet_id(self) -> int:
         """Return a fresh packet id."""
         return int(self._interface._generatePacketId())
+
+    def own_node_info(self) -> bytes:
+        """The radio's own `User` message."""
+        return bytes(self._nodes[self._interface.myInfo.my_node_num].user.SerializeToString())
 
     def write(self, packet: Outgoing | None) -> None:
         """Write past the library's queue: that blocks for ever when full, and repeats what got no queue status."""
@@ -126,13 +132,28 @@ class _MeshtasticDriver(Driver):
                 self._tell(QueueReport(status.mesh_packet_id, status.res, status.free))
             elif kind == "rebooted":
                 self._tell(Lost(f"{self._radio} restarted"))
+            elif kind == "node_info" and self._is_configured:
+                self._hear_node(heard.node_info)
             elif not self._is_configured and kind not in (None, "log_record"):
                 configure(message)
+                if kind == "node_info":
+                    self._nodes[heard.node_info.num] = heard.node_info
                 if self._interface.isConnected.is_set():
                     self._is_configured = True
                     self._tell(Configured(_info(self._interface)))
+                    for node in self._nodes.values():
+                        self._hear_node(node)
         except Exception as error:  # protobuf's own errors, and the library's where a radio sends nonsense
             self._tell(Unread(str(error)))
+
+    def _hear_node(self, node: Any) -> None:
+        """Remember and tell what the radio knows of a node."""
+        from meshtastic.protobuf.config_pb2 import Config
+
+        self._nodes[node.num] = node
+        roles = Config.DeviceConfig.Role
+        role = roles.Name(node.user.role) if node.user.role in roles.values() else ""
+        self._tell(RadioNode(node.num, node.user.long_name, role, bool(node.user.public_key)))
 
     def _hear_packet(self, packet: Any) -> None:
         from meshtastic.protobuf import mesh_pb2

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import trio
 
+from nodes.bearers.deliveries import Delivery, Expected, nak_words
 from nodes.interfaces import (
     BROADCAST,
     Bearer,
@@ -18,6 +19,7 @@ from nodes.interfaces import (
     RadioDown,
     RadioEvent,
     RadioInfo,
+    RadioLoad,
     RadioPacket,
     RadioPort,
     RadioUp,
@@ -27,29 +29,16 @@ from nodes.trace import Trace
 from protocol.airtime import DEFAULT_PRESET, PRESETS, Preset, data_bytes_on_air, path_time_s, time_on_air_s
 from protocol.errors import LocalError
 
-__all__ = ["PRIVATE_PORT", "RadioBearer", "address_of", "number_of"]
+__all__ = ["PRIVATE_PORT", "TEXT_PORT", "RadioBearer", "address_of", "number_of"]
 
 PRIVATE_PORT = 256
 """Meshtastic's PRIVATE_APP (`portnums.proto`)."""
+TEXT_PORT = 1
+"""Meshtastic's TEXT_MESSAGE_APP."""
 _PHY_BYTES_MAX = 255
 """Longest LoRa packet."""
-
-_NAK_WORDS = {
-    1: "no route",
-    2: "the receiver refused it",
-    3: "timeout",
-    4: "no interface",
-    5: "no acknowledgement (unknown whether it arrived)",
-    6: "no such channel",
-    7: "too large",
-    8: "no response",
-    9: "the region's duty cycle is used up",
-    32: "the radio's queue is full",
-    33: "the radio's role or rate limit forbids it",
-    38: "the radio's rate limit",
-    39: "the receiver's key is not known to the radio",
-}
-"""`Routing.Error` numbers (`mesh.proto`) in words."""
+_ACK_PATIENCE, _ACK_PATIENCE_S = 3, 25.0
+"""An acknowledgement is waited for this many times the path's time and so much more: the firmware tries for 22 s."""
 
 
 def address_of(node_number: int) -> str:
@@ -86,6 +75,11 @@ class RadioBearer(Bearer):
         self.info: RadioInfo | None = None
         """What the radio last said of itself; None before the first connection."""
         self._down_reason = "the radio has not answered yet"
+        self._load_percent: float | None = None
+        self._listeners: dict[int, Callable[[RadioPacket], None]] = {}
+        """By port, who takes what is no frame."""
+        self._expected: dict[int, Expected] = {}
+        """By packet id."""
 
     @property
     def problem(self) -> str:
@@ -96,6 +90,11 @@ class RadioBearer(Bearer):
     def region(self) -> str:
         """The radio's region, once it told."""
         return self.info.region if self.info else ""
+
+    @property
+    def load_percent(self) -> float | None:
+        """The channel utilisation that the radio last told."""
+        return self._load_percent
 
     def cost(self, frame_bytes: int) -> Cost:
         """One transmission of a frame, from the preset and Meshtastic's own overhead."""
@@ -118,7 +117,7 @@ class RadioBearer(Bearer):
 
         def take(event: RadioEvent) -> None:
             self._take(event, deliver)
-            if isinstance(event, RadioUp | RadioDown):
+            if isinstance(event, RadioUp | RadioDown | RadioLoad):
                 changed()
 
         task_status.started()
@@ -130,6 +129,32 @@ class RadioBearer(Bearer):
         number = BROADCAST if to is None else number_of(to)
         await self._port.transmit(frame, to=number, port=PRIVATE_PORT)
         await trio.sleep(self.path_time_s(len(frame), max(1, hops)))
+
+    def listen(self, port: int, take: Callable[[RadioPacket], None]) -> None:
+        """Hand every packet on `port` that others send to `take`, which may not block."""
+        self._listeners[port] = take
+
+    async def deliver(
+        self, payload: bytes, to: str | None, *, port: int, channel: int = 0, reply_id: int = 0, hops: int = 0
+    ) -> Delivery:
+        """Send something that is no frame and wait for what becomes of it; to one radio, with acknowledgement.
+
+        Returns after the path's time where nobody acknowledges (`to` None). Raises LocalError when the radio is gone.
+        """
+        await self._up.wait()
+        number = BROADCAST if to is None else number_of(to)
+        wants_ack = to is not None
+        packet_id = await self._port.transmit(
+            payload, to=number, port=port, channel=channel, want_ack=wants_ack, reply_id=reply_id
+        )
+        expected = self._expected[packet_id] = Expected(number)
+        try:
+            crossing_s = path_time_s(self._preset, data_bytes_on_air(len(payload), port), max(1, hops))
+            return await expected.delivery(
+                _ACK_PATIENCE * crossing_s + _ACK_PATIENCE_S if wants_ack else crossing_s,
+            )
+        finally:
+            del self._expected[packet_id]
 
     def _take(self, event: RadioEvent, deliver: Callable[[Received], None]) -> None:
         match event:
@@ -145,10 +170,21 @@ class RadioBearer(Bearer):
                 self._trace.note("radio.down", why=reason)
             case RadioAck():
                 if event.error:
-                    words = _NAK_WORDS.get(event.error, f"error {event.error}")
-                    self._trace.note("radio.nak", packet=event.packet_id, why=words)
+                    self._trace.note("radio.nak", packet=event.packet_id, why=nak_words(event.error))
+                if (expected := self._expected.get(event.packet_id)) is not None:
+                    expected.take(event)
+            case RadioLoad():
+                self._load_percent = event.channel_utilisation_percent
             case RadioPacket():
-                own = self.info is not None and event.sender == self.info.node_number
-                if event.port == PRIVATE_PORT and not own:
-                    to_all = event.to == BROADCAST
-                    deliver(Received(event.payload, address_of(event.sender), to_all, event.hops, event.snr_db))
+                self._take_packet(event, deliver)
+
+    def _take_packet(self, packet: RadioPacket, deliver: Callable[[Received], None]) -> None:
+        if packet.via_mqtt:
+            self._trace.note("packet.ignored", peer=address_of(packet.sender), why="it came over the internet")
+        elif self.info is not None and packet.sender == self.info.node_number:
+            return
+        elif packet.port == PRIVATE_PORT:
+            to_all = packet.to == BROADCAST
+            deliver(Received(packet.payload, address_of(packet.sender), to_all, packet.hops, packet.snr_db))
+        elif packet.port in self._listeners:
+            self._listeners[packet.port](packet)

@@ -24,6 +24,7 @@ from nodes.interfaces import (
     RadioNode,
     RadioPacket,
     RadioPort,
+    RadioRoute,
     RadioUp,
 )
 from nodes.trace import Trace
@@ -36,6 +37,7 @@ _CONFIGURE_S, _CLOSE_S = 30.0, 3.0
 _HEARTBEAT_S, _SILENCE_S = 20.0, 60.0
 _ASK_AGAIN_S = 2.0
 """A radio does not say when its full queue has room again: how often it is asked."""
+_NODE_INFO_PORT, _TRACEROUTE_PORT = 4, 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Unread:
     why: str
 
 
-Report = Configured | QueueReport | RadioPacket | RadioAck | RadioLoad | RadioNode | Lost | Unread
+Report = Configured | QueueReport | RadioPacket | RadioAck | RadioLoad | RadioNode | RadioRoute | Lost | Unread
 
 
 class Driver(ABC):
@@ -106,6 +108,10 @@ class Driver(ABC):
     @abstractmethod
     def new_packet_id(self) -> int:
         """Return a fresh packet id, without blocking."""
+
+    @abstractmethod
+    def own_node_info(self) -> bytes:
+        """Meshtastic's `User` message of the radio itself, without blocking."""
 
     @abstractmethod
     def write(self, packet: Outgoing | None) -> None:
@@ -160,6 +166,17 @@ class SupervisedPort(RadioPort):
         packet = Outgoing(0, payload, to, port, channel, want_ack, want_response, reply_id, hop_limit)
         return await self._link.transmit(packet)
 
+    async def request_node_info(self, number: int, *, channel: int = 0) -> None:
+        """Send our radio's own node information and ask for that one's; see RadioPort."""
+        if self._link is None or self._link.info is None:
+            raise LocalError("the radio is not connected", "it has not answered yet")
+        own = self._link.own_node_info()
+        await self.transmit(own, to=number, port=_NODE_INFO_PORT, channel=channel, want_response=True)
+
+    async def trace_route(self, number: int, *, channel: int = 0) -> None:
+        """Send an empty route, which each relay adds itself to; see RadioPort."""
+        await self.transmit(b"", to=number, port=_TRACEROUTE_PORT, channel=channel, want_response=True)
+
 
 class _Link:
     """One connection, from opening to loss."""
@@ -195,6 +212,10 @@ class _Link:
             with trio.move_on_after(_CLOSE_S, shield=True):
                 await trio.to_thread.run_sync(self._driver.close, abandon_on_cancel=True)
         return self._reason
+
+    def own_node_info(self) -> bytes:
+        """Meshtastic's `User` message of the radio itself."""
+        return self._driver.own_node_info()
 
     async def transmit(self, packet: Outgoing) -> int:
         """Wait for room in the radio's queue and send; returns the packet's id."""
