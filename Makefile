@@ -3,7 +3,7 @@
 
 PYTHON = .venv/bin/python
 READY = .venv/.ready
-PEERS = tests/benchmarks/peers.lock
+PEERS = tests/benchmarks/peers/requirements.lock
 MODEL = smollm2-135m
 PIP = $(PYTHON) -m pip --disable-pip-version-check --no-input
 
@@ -36,12 +36,12 @@ docs: $(READY)
 picture: model
 	@$(PYTHON) docs/picture.py
 
-# Brings the locks up to date with pyproject.toml and tests/benchmarks/peers.in.
+# Brings the locks up to date with pyproject.toml and tests/benchmarks/peers/requirements.in.
 lock: $(READY)
 	@.venv/bin/uv --no-config pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" --group build --group dev pyproject.toml -o requirements.lock
 	@.venv/bin/uv --no-config pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-		--custom-compile-command "make lock" tests/benchmarks/peers.in -o $(PEERS)
+		--custom-compile-command "make lock" tests/benchmarks/peers/requirements.in -o $(PEERS)
 
 # What the benchmarks compare with, in an environment of its own; one of them is built, so a C compiler is needed.
 peers: .venv-peers/.ready
