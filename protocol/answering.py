@@ -78,6 +78,10 @@ class Request:
     def again(self, ask: Ask, now: float) -> None:
         """The peer repeated its question: send what it lacks."""
         do = self._step(AnsweringInput.AGAIN)
+        if ask.packs != self.ask.packs:
+            # It could not read what was sent: parts that are new objects are coded anew.
+            self.ask = replace(self.ask, packs=ask.packs)
+            self.parts = [replace(part) for part in self.parts]
         if do is Do.REPEAT_DECLINE and self.decline is not None:
             self.queue(self.decline, self.peer)
         elif do is Do.SEND_MISSING:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from protocol import limits
+from protocol.coded import NOTHING_READABLE
 from protocol.errors import RefuseCode
 from protocol.events import AnswerFinished, AnswerRestarted, AnswerText, AskFailed, AskPromised, Dropped, Event, Failure
 from protocol.messages import Accept, AnswerDone, AnswerPiece, Ask, Busy, Cancel, Message, Refuse
@@ -79,6 +80,8 @@ class Question:
     """Whether the peer was heard at all since we asked."""
     repeats: int = 0
     restarts: int = 0
+    plainly: bool = False
+    """Whether the peer could not read our packs, so that the question goes in none."""
     held_by_peer: bool = False
     """Whether the peer has shown that it holds the whole question."""
     answers: OrderedDict[int, _Parts] = field(default_factory=OrderedDict)
@@ -113,6 +116,9 @@ class Question:
                 if message.code is RefuseCode.FORGOTTEN and self.restarts < limits.RESTARTS_MAX:
                     # Only a repetition without the turns can be forgotten; otherwise the reply is late.
                     return self._step(AskingInput.FORGOTTEN, now) if self.held_by_peer else []
+                if message.code is RefuseCode.UNREADABLE and not self.plainly:
+                    self.plainly = True
+                    return self._step(AskingInput.FORGOTTEN, now)
                 failed = AskFailed(ask_id, Failure.REFUSED, code=message.code, reason=message.reason, heard=True)
                 return self._step(AskingInput.REFUSE, now, failed=failed)
 
@@ -132,6 +138,14 @@ class Question:
         if parts.whole:
             return self._step(AskingInput.WHOLE, now, text=text, last=parts.last)
         return self._step(AskingInput.PART, now, text=text, missing=missing)
+
+    def could_not_read(self, now: float) -> list[Event]:
+        """The peer's answer came in a code that can't be read here: once, ask for it in plain text."""
+        if self.ask.packs == NOTHING_READABLE:
+            return []
+        self.ask = replace(self.ask, packs=NOTHING_READABLE)
+        self.held_by_peer = True
+        return self._step(AskingInput.TIMER, now)
 
     def handle_timer(self, now: float, *, incoming: bool) -> list[Event]:
         """Act on the deadline or the timer, if due; `incoming`: a message of this peer is arriving in parts."""

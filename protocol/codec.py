@@ -1,7 +1,7 @@
-"""Messages to bytes and back: one byte of message number, a msgpack map with integer keys, then the text if any.
+"""Messages to bytes and back: message number, question's id if any, a msgpack map with integer keys, text if any.
 
-Answer text is the rest of the message, outside the map, so that it can be shown while later fragments are still on
-their way. Fields at their default are left out; unknown keys are ignored; every size is checked against
+Text is the rest of the message, outside the map, so that it can be coded compactly and shown while later fragments are
+still on their way. Fields at their default are left out; unknown keys are ignored; every size is checked against
 `protocol.limits`. What can't be read raises RemoteError and is the caller's to drop and trace.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import msgpack
 
 from protocol import limits
+from protocol.coded import NOTHING_READABLE, read_text, write_text
 from protocol.errors import LocalError, RefuseCode, RemoteError
 from protocol.messages import (
     NUMBERS,
@@ -34,11 +35,32 @@ from protocol.messages import (
     Who,
 )
 
-__all__ = ["UnknownMessageError", "decode", "decode_answer_prefix", "encode", "from_bitmap", "to_bitmap"]
+__all__ = [
+    "TextReader",
+    "TextWriter",
+    "UnknownMessageError",
+    "decode",
+    "decode_answer_prefix",
+    "encode",
+    "from_bitmap",
+    "to_bitmap",
+]
+
+TextWriter = Callable[[str], bytes]
+"""Codes a message's text."""
+TextReader = Callable[[type, int, bytes, int], str | None]
+"""Reads a message's text: message type, question's id, coded text, bytes at most. None where nobody wants it.
+
+Raises RemoteError.
+"""
 
 _TYPES = {number: kind for kind, number in NUMBERS.items()}
 _REQUIRED: Any = object()
-_TEXT_AFTER = (AnswerPiece, AnswerDone)
+_TEXT_AFTER = (Ask, AnswerPiece, AnswerDone)
+_ABOUT_A_QUESTION = (Ask, Accept, Busy, AnswerPiece, AnswerDone, Refuse, Cancel)
+_ID_BYTES = 4
+_ONE_USER_TURN = ((Role.USER, -1),)
+"""The shape of nearly every question: one turn, as long as the text is."""
 
 
 class UnknownMessageError(RemoteError):
@@ -116,6 +138,7 @@ def _bitmap(numbers_max: int) -> Callable[[Any], frozenset[int]]:
 _name = _text(limits.NAME_BYTES_MAX)
 _uint32 = _uint(limits.UINT32_MAX)
 _uint16 = _uint(0xFFFF)
+_packs = _uint((1 << 63) - 1)
 _role = _uint(max(Role))
 
 
@@ -129,16 +152,32 @@ def _models(value: Any) -> tuple[ModelOffer, ...]:
     return tuple(offers)
 
 
-def _turns(value: Any) -> tuple[Turn, ...]:
-    turns = []
-    room = limits.QUESTION_BYTES_MAX
+def _shape(value: Any) -> tuple[tuple[Role, int], ...]:
+    shape = []
     for item in _list(value, limits.TURNS_MAX):
         fields = _list(item, limits.LIST_ITEMS_MAX)
         if len(fields) < 2:
-            raise _bad("a turn without a speaker and a text")
-        text = _text(room)(fields[1])
-        room -= len(text.encode())
-        turns.append(Turn(Role(_role(fields[0])), text))
+            raise _bad("a turn without a speaker and a length")
+        shape.append((Role(_role(fields[0])), _uint(limits.QUESTION_BYTES_MAX)(fields[1])))
+    return tuple(shape)
+
+
+def _shape_of(turns: tuple[Turn, ...]) -> tuple[tuple[Role, int], ...]:
+    if len(turns) == 1 and turns[0].role is Role.USER:
+        return _ONE_USER_TURN
+    return tuple((turn.role, len(turn.text)) for turn in turns)
+
+
+def _turns(shape: tuple[tuple[Role, int], ...], text: str | None) -> tuple[Turn, ...]:
+    """Cut the conversation's text into its turns; one that nobody wants to read is an empty one."""
+    if shape == _ONE_USER_TURN or text is None:
+        return (Turn(Role.USER, text or ""),)
+    if sum(chars for _, chars in shape) != len(text):
+        raise _bad("turns that are not as long as their text")
+    turns, start = [], 0
+    for role, chars in shape:
+        turns.append(Turn(role, text[start : start + chars]))
+        start += chars
     return tuple(turns)
 
 
@@ -146,7 +185,6 @@ def _same(value: Any) -> Any:
     return value
 
 
-_ASK_ID = _Field(1, "ask_id", _same, _uint32)
 _seconds = _uint(limits.DEADLINE_S_MAX)
 
 _FIELDS: dict[type, tuple[_Field, ...]] = {
@@ -157,38 +195,36 @@ _FIELDS: dict[type, tuple[_Field, ...]] = {
         _Field(4, "valid_s", _same, _uint16),
         _Field(5, "version_min", _same, _uint16, 1),
         _Field(6, "version_max", _same, _uint16, 1),
+        _Field(7, "packs", _same, _packs, limits.PACKS_USUAL),
     ),
     Who: (),
     Ask: (
-        _ASK_ID,
         _Field(2, "model", _same, _name, ""),
-        _Field(3, "deadline_s", _same, _seconds),
+        _Field(3, "deadline_s", _same, _seconds, limits.DEADLINE_S_USUAL),
         _Field(4, "max_tokens", _same, _uint(limits.TOKENS_MAX), 0),
-        _Field(5, "turns", lambda turns: [[int(turn.role), turn.text] for turn in turns], _turns, ()),
+        _Field(5, "turns", lambda shape: [[int(role), chars] for role, chars in shape], _shape, _ONE_USER_TURN),
         _Field(6, "have", to_bitmap, _bitmap(limits.PIECES_MAX), None),
         _Field(7, "run", _same, _uint16, 0),
+        _Field(8, "packs", _same, _packs, limits.PACKS_USUAL),
     ),
-    Accept: (_ASK_ID, _Field(2, "wait_s", _same, _seconds)),
-    Busy: (_ASK_ID, _Field(2, "retry_after_s", _same, _uint16), _Field(3, "backlog_s", _same, _uint16)),
+    Accept: (_Field(2, "wait_s", _same, _seconds),),
+    Busy: (_Field(2, "retry_after_s", _same, _uint16), _Field(3, "backlog_s", _same, _uint16)),
     AnswerPiece: (
-        _ASK_ID,
         _Field(2, "number", _same, _uint(limits.PIECES_MAX - 1)),
         _Field(3, "run", _same, _uint16, 0),
     ),
     AnswerDone: (
-        _ASK_ID,
         _Field(2, "number", _same, _uint(limits.PIECES_MAX - 1), 0),
-        _Field(3, "model", _same, _name),
+        _Field(3, "model", _same, _name, ""),
         _Field(4, "tokens", _same, _uint32, 0),
         _Field(5, "truncated", _same, _flag, False),
         _Field(6, "run", _same, _uint16, 0),
     ),
     Refuse: (
-        _ASK_ID,
         _Field(2, "code", int, lambda value: RefuseCode.from_wire(_uint16(value))),
         _Field(3, "reason", _same, _text(limits.REASON_BYTES_MAX), ""),
     ),
-    Cancel: (_ASK_ID,),
+    Cancel: (),
     Gap: (
         _Field(1, "transfer", _same, _uint(255)),
         _Field(2, "missing", to_bitmap, _bitmap(limits.FRAGMENTS_MAX), frozenset()),
@@ -196,52 +232,96 @@ _FIELDS: dict[type, tuple[_Field, ...]] = {
 }
 
 
-def encode(message: Message) -> bytes:
-    """Return the wire bytes of `message`; raises LocalError when a field breaks a limit."""
+def _write_raw(text: str) -> bytes:
+    return write_text(None, text, readable=NOTHING_READABLE)
+
+
+def _read_raw(kind: type, ask_id: int, data: bytes, bytes_max: int) -> str:
+    return read_text(None, data, bytes_max=bytes_max)
+
+
+def encode(message: Message, write: TextWriter = _write_raw) -> bytes:
+    """Return the wire bytes of `message`, its text coded by `write`; raises LocalError when a field breaks a limit."""
     kind = type(message)
     fields: dict[int, Any] = {}
+    data: bytes = bytes((NUMBERS[kind],))
     try:
         for field in _FIELDS[kind]:
             value = getattr(message, field.name)
+            if isinstance(message, Ask) and field.name == "turns":
+                value = _shape_of(message.turns)
             if field.default is not _REQUIRED and value == field.default:
                 continue
             packed = field.pack(value)
             field.unpack(packed)
             fields[field.key] = packed
-        tail = _text(limits.ANSWER_BYTES_MAX)(message.text).encode() if isinstance(message, _TEXT_AFTER) else b""
+        if isinstance(message, _ABOUT_A_QUESTION):
+            data += _uint32(message.ask_id).to_bytes(_ID_BYTES, "big")
+        data += msgpack.packb(fields)
+        text = _text_of(message)
+        if text is not None:
+            data += write(text)
     except UnicodeEncodeError as error:
         raise LocalError("the text can't be sent", "it holds characters that are not Unicode text") from error
     except RemoteError as error:
         raise LocalError(f"this {kind.__name__} can't be sent", error.why) from error
-    data: bytes = bytes([NUMBERS[kind]]) + msgpack.packb(fields) + tail
     return data
 
 
-def decode(data: bytes) -> Message:
-    """Return the message in `data`; raises UnknownMessageError for a number we don't know, RemoteError for bad data."""
+def decode(data: bytes, read: TextReader = _read_raw) -> Message:
+    """Return the message in `data`; raises UnknownMessageError for a number we don't know, RemoteError for bad data.
+
+    What `read` raises is passed on.
+    """
     kind, fields, tail = _split(data)
-    if kind in _TEXT_AFTER:
-        try:
-            fields["text"] = _text(limits.ANSWER_BYTES_MAX)(tail.decode())
-        except UnicodeDecodeError as error:
-            raise _bad("the answer's text is not UTF-8") from error
-    elif tail:
-        raise _bad(f"{len(tail)} bytes too many")
+    if kind is Ask:
+        if shape := fields["turns"]:
+            fields["turns"] = _turns(shape, read(kind, fields["ask_id"], tail, limits.QUESTION_BYTES_MAX))
+        else:
+            _nothing(tail)
+    elif kind in _TEXT_AFTER:
+        fields["text"] = read(kind, fields["ask_id"], tail, limits.ANSWER_BYTES_MAX) or ""
+    else:
+        _nothing(tail)
     message: Message = kind(**fields)
     return message
 
 
 def decode_answer_prefix(data: bytes) -> AnswerPiece | AnswerDone | None:
-    """Read the first bytes of a message whose end is missing: an answer with the text so far, or None."""
+    """Read the first bytes of a message whose end is missing: an answer with the text so far, or None.
+
+    Coded text has no beginning that can be read: it is empty then.
+    """
     try:
         kind, fields, tail = _split(data)
-        if kind not in _TEXT_AFTER:
+        if kind not in (AnswerPiece, AnswerDone):
             return None
-        fields["text"] = codecs.getincrementaldecoder("utf-8")().decode(tail[: limits.ANSWER_BYTES_MAX])
+        plain = tail[1 : 1 + limits.ANSWER_BYTES_MAX] if tail.startswith(b"\0") else b""
+        fields["text"] = codecs.getincrementaldecoder("utf-8")().decode(plain)
     except (RemoteError, UnicodeDecodeError):
         return None
     answer: AnswerPiece | AnswerDone = kind(**fields)
     return answer
+
+
+def _text_of(message: Message) -> str | None:
+    """The text after a message's map; None when it has none."""
+    match message:
+        case Ask():
+            return (
+                _text(limits.QUESTION_BYTES_MAX)("".join(turn.text for turn in message.turns))
+                if message.turns
+                else None
+            )
+        case AnswerPiece() | AnswerDone():
+            return _text(limits.ANSWER_BYTES_MAX)(message.text)
+        case _:
+            return None
+
+
+def _nothing(tail: bytes) -> None:
+    if tail:
+        raise _bad(f"{len(tail)} bytes too many")
 
 
 def _split(data: bytes) -> tuple[Any, dict[str, Any], bytes]:
@@ -250,20 +330,25 @@ def _split(data: bytes) -> tuple[Any, dict[str, Any], bytes]:
     kind = _TYPES.get(data[0])
     if kind is None:
         raise UnknownMessageError("a message was ignored", f"number {data[0]} is not known to this version")
+    start, fields = 1, {}
+    if kind in _ABOUT_A_QUESTION:
+        start += _ID_BYTES
+        if len(data) <= start:
+            raise _bad(f"{kind.__name__} without ask_id")
+        fields["ask_id"] = int.from_bytes(data[1:start], "big")
     unpacker = msgpack.Unpacker(
         strict_map_key=False,
         max_buffer_size=limits.MESSAGE_BYTES_MAX,
         max_array_len=limits.LIST_ITEMS_MAX,
         max_map_len=limits.MAP_FIELDS_MAX,
     )
-    unpacker.feed(data[1:])
+    unpacker.feed(data[start:])
     try:
         raw = unpacker.unpack()
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise _bad("it is not msgpack") from error
     if not isinstance(raw, dict):
         raise _bad("its fields are no map")
-    fields = {}
     for field in _FIELDS[kind]:
         if field.key in raw:
             fields[field.name] = field.unpack(raw[field.key])
@@ -271,4 +356,4 @@ def _split(data: bytes) -> tuple[Any, dict[str, Any], bytes]:
             raise _bad(f"{kind.__name__} without {field.name}")
         else:
             fields[field.name] = field.default
-    return kind, fields, data[1 + unpacker.tell() :]
+    return kind, fields, data[start + unpacker.tell() :]

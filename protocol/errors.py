@@ -24,6 +24,8 @@ class RefuseCode(IntEnum):
     BAD_REQUEST = 7
     FORGOTTEN = 8
     """The question of a repetition is no longer held: send it whole."""
+    UNREADABLE = 9
+    """The question's text can't be decoded: send it in a codec that needs no pack."""
 
     @classmethod
     def from_wire(cls, number: int) -> RefuseCode:

@@ -14,6 +14,7 @@ __all__ = [
     "CHECK_BYTES",
     "DEADLINE_S_MAX",
     "DEADLINE_S_MIN",
+    "DEADLINE_S_USUAL",
     "DONE_TRANSFERS_MAX",
     "FRAGMENTS_MAX",
     "FRAGMENT_HEADER_BYTES",
@@ -29,6 +30,7 @@ __all__ = [
     "MESSAGE_CHECK_BYTES",
     "NAME_BYTES_MAX",
     "OUTGOING_TRANSFERS_MAX",
+    "PACKS_USUAL",
     "PARTIAL_TRANSFERS_MAX",
     "PARTIAL_TRANSFERS_PER_PEER_MAX",
     "PEERS_MAX",
@@ -79,7 +81,11 @@ TURNS_MAX = 32
 PIECES_MAX = 1024
 TOKENS_MAX = 8192
 DEADLINE_S_MIN = 1
+DEADLINE_S_USUAL = 300
+"""What an Ask means that names no deadline."""
 DEADLINE_S_MAX = 3600
+PACKS_USUAL = 0xFFFC
+"""Text packs 2 to 15, which every node of version 1 brings along: what a message means that names none."""
 UINT32_MAX = 0xFFFFFFFF
 
 BEACON_MODELS_MAX = 3

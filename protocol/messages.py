@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from protocol import limits
 from protocol.errors import RefuseCode
 
 __all__ = [
@@ -70,6 +71,8 @@ class Beacon:
     """Seconds after arrival during which this beacon may be believed."""
     version_min: int
     version_max: int
+    packs: int = limits.PACKS_USUAL
+    """The text packs that the node reads, as a bitmap of their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class Ask:
     """In a repetition: the numbers of the answer pieces that arrived. None the first time."""
     run: int = 0
     """Which answer those pieces are of: their `run`."""
+    packs: int = limits.PACKS_USUAL
+    """The text packs that the asker reads, as a bitmap of their ids: the answer comes in one of them, or in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +138,10 @@ class AnswerDone:
     ask_id: int
     number: int
     text: str
-    model: str
-    tokens: int
-    """Tokens of the whole answer."""
+    model: str = ""
+    """Empty for the one that was asked for, or else the first of the answerer's beacon."""
+    tokens: int = 0
+    """Tokens of the whole answer, 0 when not said."""
     truncated: bool = False
     """True when the token limit ended the answer."""
     run: int = 0

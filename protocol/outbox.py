@@ -7,11 +7,10 @@ Holds a bounded number of messages, however many a peer asks for and however sel
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from protocol import limits
-from protocol.codec import encode
 from protocol.fragments import split
 from protocol.messages import AnswerDone, AnswerPiece, Ask, Beacon, Message, Who
 
@@ -76,8 +75,12 @@ class _Transfer:
 class Outbox:
     """Queues messages as packets and remembers the transfers of late."""
 
-    def __init__(self, first_transfer: int) -> None:
-        """`first_transfer` (0 to 255) should differ from one start of the node to the next."""
+    def __init__(self, first_transfer: int, encode: Callable[[Message, str | None], bytes]) -> None:
+        """`first_transfer` (0 to 255) should differ from one start of the node to the next.
+
+        `encode(message, peer)` gives a message's bytes as that peer reads them, None being everyone.
+        """
+        self._encode = encode
         self._next_number = first_transfer % _NUMBERS
         self._held: OrderedDict[int, _Transfer] = OrderedDict()
         self._queues: tuple[OrderedDict[int, None], ...] = tuple(OrderedDict() for _ in range(4))
@@ -91,7 +94,7 @@ class Outbox:
 
         Raises LocalError when it breaks a limit.
         """
-        data = encode(message)
+        data = self._encode(message, peer)
         rank = _RANKS.get(type(message), _REPLY)
         self._withdraw(message, peer)
         if (rank == _REPLY and not self._room_for_reply(peer)) or not self._make_room():

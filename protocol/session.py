@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from protocol import limits
 from protocol.answering import Request
 from protocol.asking import Question
-from protocol.codec import decode, decode_answer_prefix
+from protocol.codec import decode, decode_answer_prefix, encode
+from protocol.coded import NOTHING_READABLE, UnreadableTextError, read_text, write_text
 from protocol.errors import LocalError, RefuseCode, RemoteError
 from protocol.events import AskReceived, AskStopped, BeaconHeard, Dropped, Event, WhoHeard
 from protocol.fragments import Incomplete, Reassembler, read_frame
@@ -38,6 +39,8 @@ from protocol.outbox import Outbox, Packet
 if TYPE_CHECKING:
     from random import Random
 
+    from protocol.text import TextCoder
+
 __all__ = ["Session"]
 
 
@@ -50,16 +53,24 @@ class Session:
         rng: Random,
         path_time: Callable[[int, int], float],
         serves: Callable[[str], bool] = lambda peer: True,
+        coder: TextCoder | None = None,
     ) -> None:
-        """`path_time(frame_bytes, hops)`: seconds for one frame to cross; `serves(peer)`: whether we answer it."""
+        """`path_time(frame_bytes, hops)`: seconds for one frame to cross; `serves(peer)`: whether we answer it.
+
+        `coder` makes texts compact; None sends them as they are and reads no other.
+        """
         self._rng = rng
         self._path_time = path_time
         self._serves = serves
-        self._outbox = Outbox(rng.getrandbits(8))
+        self._coder = coder
+        self._packs = coder.bitmap if coder else NOTHING_READABLE
+        self._outbox = Outbox(rng.getrandbits(8), self._encode)
         self._reassembler = Reassembler()
         self._questions: dict[int, Question] = {}
         self._requests: dict[tuple[str, int], Request] = {}
         self._hops: OrderedDict[str, int] = OrderedDict()
+        self._readable: OrderedDict[str, int] = OrderedDict()
+        """By peer, the packs that it said it reads."""
         self._events: deque[Event] = deque()
 
     # Asking
@@ -88,11 +99,16 @@ class Session:
             )
         while (ask_id := self._rng.getrandbits(32)) in self._questions:
             pass
-        ask = Ask(ask_id, model, deadline_s, max_tokens, turns)
+        ask = Ask(ask_id, model, deadline_s, max_tokens, turns, packs=self._packs)
         queue = bound(self._outbox.queue, peer=peer)
-        if not queue(ask):
-            raise LocalError("the question was not sent", "too many messages wait to be sent already", "ask later")
-        self._questions[ask_id] = Question(peer, ask, now + deadline_s, expect_s, 2 * self._pace_s(peer), queue)
+        question = Question(peer, ask, now + deadline_s, expect_s, 2 * self._pace_s(peer), queue)
+        self._questions[ask_id] = question
+        try:
+            if not queue(ask):
+                raise LocalError("the question was not sent", "too many messages wait to be sent already", "ask later")
+        except LocalError:
+            del self._questions[ask_id]
+            raise
         return ask_id
 
     def cancel(self, ask_id: int, now: float) -> None:
@@ -144,9 +160,11 @@ class Session:
             self._note_heard(peer, hops)
             data = self._reassembler.add(peer, fragment, now)
             if data is not None:
-                self._take(decode(data), peer, now)
+                self._take(decode(data, bound(self._read_text, peer)), peer, now)
             elif fragment.total > 1 and self._asked(peer):
                 self._take_beginning(peer, fragment.transfer, now)
+        except _Unreadable as unreadable:
+            self._take_unreadable(unreadable, peer, now)
         except RemoteError as error:
             self._events.append(Dropped(peer, str(error)))
 
@@ -200,6 +218,39 @@ class Session:
 
     # Inside
 
+    def _encode(self, message: Message, peer: str | None) -> bytes:
+        readable, about = NOTHING_READABLE, ""
+        if isinstance(message, Ask):
+            question = self._questions[message.ask_id]
+            readable = NOTHING_READABLE if question.plainly else self._readable.get(question.peer, NOTHING_READABLE)
+        elif isinstance(message, AnswerPiece | AnswerDone) and peer is not None:
+            ask = self._requests[peer, message.ask_id].ask
+            readable, about = ask.packs, ask.turns[-1].text
+        return encode(message, lambda text: write_text(self._coder, text, readable=readable, about=about))
+
+    def _read_text(self, peer: str, kind: type, ask_id: int, data: bytes, bytes_max: int) -> str | None:
+        """Read a message's text, which takes time: only when somebody waits for it."""
+        about = ""
+        if kind is Ask:
+            if not self._serves(peer) or (peer, ask_id) in self._requests:
+                return None
+        elif (question := self._question(peer, ask_id)) is not None:
+            about = question.ask.turns[-1].text
+        else:
+            return None
+        try:
+            return read_text(self._coder, data, bytes_max=bytes_max, about=about)
+        except UnreadableTextError as error:
+            raise _Unreadable(kind, ask_id, error) from error
+
+    def _take_unreadable(self, unreadable: _Unreadable, peer: str, now: float) -> None:
+        self._events.append(Dropped(peer, str(unreadable)))
+        if unreadable.kind is Ask:
+            self._outbox.queue(Refuse(unreadable.ask_id, RefuseCode.UNREADABLE), peer)
+        elif (question := self._question(peer, unreadable.ask_id)) is not None:
+            self._events += question.could_not_read(now)
+            self._tidy(question)
+
     def _pace_s(self, peer: str) -> float:
         return self._path_time(limits.FRAME_BYTES_MAX, self._hops.get(peer) or limits.HOPS_ASSUMED)
 
@@ -212,9 +263,16 @@ class Session:
             if len(self._hops) > limits.PEERS_MAX:
                 self._hops.popitem(last=False)
 
+    def _note_packs(self, peer: str, packs: int) -> None:
+        self._readable[peer] = packs
+        self._readable.move_to_end(peer)
+        if len(self._readable) > limits.PEERS_MAX:
+            self._readable.popitem(last=False)
+
     def _take(self, message: Message, peer: str, now: float) -> None:
         match message:
             case Beacon():
+                self._note_packs(peer, message.packs)
                 self._events.append(BeaconHeard(peer, message, self.hops_to(peer)))
             case Who():
                 self._events.append(WhoHeard(peer))
@@ -319,3 +377,12 @@ class Session:
 
     def _asked(self, peer: str) -> bool:
         return any(question.peer == peer for question in self._questions.values())
+
+
+class _Unreadable(Exception):
+    """The text of a message about a question can't be read here."""
+
+    def __init__(self, kind: type, ask_id: int, error: UnreadableTextError) -> None:
+        self.kind = kind
+        self.ask_id = ask_id
+        super().__init__(str(error))

@@ -7,6 +7,7 @@ from protocol_link import ROUND_TRIP_S, Played, asked, drops, events, fill, fire
 
 from protocol import limits
 from protocol.codec import encode
+from protocol.coded import NOTHING_READABLE
 from protocol.errors import LocalError, RefuseCode
 from protocol.events import (
     AnswerFinished,
@@ -27,7 +28,7 @@ LONG = "The sky is blue. " * 30
 def test_a_question_travels_as_it_was_asked():
     session = new_session()
     ask_id = session.ask("!b", question(), deadline_s=60, expect_s=5, now=0, model="m", max_tokens=70)
-    assert Played(session).hears() == [Ask(ask_id, "m", 60, 70, question())]
+    assert Played(session).hears() == [Ask(ask_id, "m", 60, 70, question(), packs=NOTHING_READABLE)]
 
 
 def test_an_answer_in_one_part_is_shown_and_finished():

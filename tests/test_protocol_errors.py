@@ -43,4 +43,5 @@ def test_refuse_codes_are_those_ever_given():
         "LEAVING": 6,
         "BAD_REQUEST": 7,
         "FORGOTTEN": 8,
+        "UNREADABLE": 9,
     }

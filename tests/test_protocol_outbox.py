@@ -28,6 +28,10 @@ LONG = "x" * 500
 """Text that takes three packets."""
 
 
+def new_outbox(first_transfer: int) -> Outbox:
+    return Outbox(first_transfer, lambda message, peer: encode(message))
+
+
 def ask(ask_id: int, text: str = "Why?") -> Ask:
     return Ask(ask_id, "", 60, 0, (Turn(Role.USER, text),))
 
@@ -49,7 +53,7 @@ def kinds(outbox: Outbox) -> list[str]:
 
 
 def test_replies_go_first_then_questions_answers_and_news():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     waiting: list[tuple[Message, str | None]] = [
         (beacon(), None),
         (AnswerPiece(1, 0, "a"), "!b"),
@@ -72,7 +76,7 @@ def test_replies_go_first_then_questions_answers_and_news():
 
 
 def test_a_packet_tells_what_it_is():
-    outbox = Outbox(258)
+    outbox = new_outbox(258)
     outbox.queue(AnswerDone(77, 0, LONG, "m", 1), "!b")
     first, second, third = take_all(outbox)
     assert (first.peer, first.kind, first.ask_id, first.transfer, first.index, first.total, first.last) == (
@@ -83,7 +87,7 @@ def test_a_packet_tells_what_it_is():
 
 
 def test_news_belong_to_no_peer_and_no_question():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(beacon(), None)
     (packet,) = take_all(outbox)
     assert packet.ask_id is None
@@ -91,14 +95,14 @@ def test_news_belong_to_no_peer_and_no_question():
 
 
 def test_a_message_that_breaks_a_limit_is_not_queued():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     with pytest.raises(LocalError, match="longer than 80"):
         outbox.queue(Refuse(1, RefuseCode.NO_MODEL, "x" * 81), "!b")
     assert len(outbox) == 0
 
 
 def test_transfer_numbers_wrap_without_two_at_once():
-    outbox = Outbox(254)
+    outbox = new_outbox(254)
     numbers = []
     for ask_id in range(600):
         outbox.queue(ask(ask_id), "!b")
@@ -112,7 +116,7 @@ def test_transfer_numbers_wrap_without_two_at_once():
 
 
 def test_a_number_in_use_is_skipped():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(AnswerPiece(0, 0, "waits"), "!b")
     for ask_id in range(1, 300):
         outbox.queue(ask(ask_id), "!b")
@@ -123,7 +127,7 @@ def test_a_number_in_use_is_skipped():
 
 
 def test_missing_packets_are_sent_again_in_order_and_only_they():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(AnswerPiece(1, 0, LONG), "!b")
     first = take_all(outbox)
     assert outbox.queue_again("!b", 0, {2, 0, 200})
@@ -133,7 +137,7 @@ def test_missing_packets_are_sent_again_in_order_and_only_they():
 
 
 def test_packets_that_still_wait_are_not_queued_twice():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(AnswerPiece(1, 0, LONG), "!b")
     first = outbox.next()
     for _ in range(100):
@@ -144,7 +148,7 @@ def test_packets_that_still_wait_are_not_queued_twice():
 
 
 def test_asking_again_for_parts_that_do_not_exist_sends_nothing():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(AnswerPiece(1, 0, "x"), "!b")
     take_all(outbox)
     assert outbox.queue_again("!b", 0, {200})
@@ -152,7 +156,7 @@ def test_asking_again_for_parts_that_do_not_exist_sends_nothing():
 
 
 def test_only_the_peer_that_a_message_was_for_gets_it_again():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(AnswerPiece(1, 0, "x"), "!b")
     outbox.queue(beacon(), None)
     take_all(outbox)
@@ -163,7 +167,7 @@ def test_only_the_peer_that_a_message_was_for_gets_it_again():
 
 
 def test_a_message_is_repeated_under_its_number_while_it_is_held_and_under_a_new_one_afterwards():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     part = AnswerPiece(1, 0, "x")
     outbox.queue(part, "!b")
     (first,) = take_all(outbox)
@@ -180,7 +184,7 @@ def test_a_message_is_repeated_under_its_number_while_it_is_held_and_under_a_new
 
 
 def test_what_waits_is_kept_and_what_was_sent_makes_room():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(AnswerPiece(0, 0, "waits"), "!b")
     for ask_id in range(limits.OUTGOING_TRANSFERS_MAX * 2):
         assert outbox.queue(ask(ask_id), "!b")
@@ -189,7 +193,7 @@ def test_what_waits_is_kept_and_what_was_sent_makes_room():
 
 
 def test_a_full_outbox_takes_nothing_more_until_something_is_sent():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     for number in range(limits.OUTGOING_TRANSFERS_MAX):
         assert outbox.queue(AnswerPiece(1, number, "x"), "!b")
     assert not outbox.queue(AnswerPiece(1, 999, "x"), "!b")
@@ -200,21 +204,21 @@ def test_a_full_outbox_takes_nothing_more_until_something_is_sent():
 
 
 def test_a_peer_can_make_us_hold_few_replies():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     queued = [outbox.queue(Refuse(ask_id, RefuseCode.FORGOTTEN), "!b") for ask_id in range(20)]
     assert queued.count(True) == limits.REPLIES_WAITING_PER_PEER_MAX
     assert outbox.queue(Refuse(1, RefuseCode.FORGOTTEN), "!c")
 
 
 def test_many_peers_together_can_make_us_hold_few_replies():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     queued = [outbox.queue(Refuse(1, RefuseCode.FORGOTTEN), f"!{number}") for number in range(100)]
     assert queued.count(True) == limits.REPLIES_WAITING_MAX
     assert outbox.queue(ask(1), "!b"), "our own questions still have room"
 
 
 def test_news_in_place_of_older_news_that_waits():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     for backlog_s in range(500):
         assert outbox.queue(beacon(backlog_s), None)
     (packet,) = take_all(outbox)
@@ -222,7 +226,7 @@ def test_news_in_place_of_older_news_that_waits():
 
 
 def test_a_newer_promise_takes_the_place_of_one_that_waits_but_not_of_another_questions():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(Accept(1, 5), "!b")
     outbox.queue(Accept(2, 5), "!b")
     outbox.queue(Accept(1, 5), "!c")
@@ -233,7 +237,7 @@ def test_a_newer_promise_takes_the_place_of_one_that_waits_but_not_of_another_qu
 
 
 def test_parts_of_an_answer_do_not_take_each_others_place():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(AnswerPiece(1, 0, "a"), "!b")
     outbox.queue(AnswerPiece(1, 1, "b"), "!b")
     outbox.queue(Gap(4, frozenset({1})), "!b")
@@ -242,7 +246,7 @@ def test_parts_of_an_answer_do_not_take_each_others_place():
 
 
 def test_a_message_that_has_begun_to_leave_is_finished():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(ask(1, LONG), "!b")
     outbox.next()
     outbox.queue(ask(1, LONG), "!b")
@@ -250,7 +254,7 @@ def test_a_message_that_has_begun_to_leave_is_finished():
 
 
 def test_dropping_a_question_leaves_the_others():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(ask(1, LONG), "!b")
     outbox.queue(ask(1), "!c")
     outbox.queue(ask(2), "!b")
@@ -261,7 +265,7 @@ def test_dropping_a_question_leaves_the_others():
 
 
 def test_it_is_known_whether_a_transfer_waits():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     assert not outbox.waits(0)
     outbox.queue(ask(1, LONG), "!b")
     assert outbox.waits(0)
@@ -270,7 +274,7 @@ def test_it_is_known_whether_a_transfer_waits():
 
 
 def test_the_number_of_a_message_that_was_dropped_is_not_given_again_at_once():
-    outbox = Outbox(0)
+    outbox = new_outbox(0)
     outbox.queue(ask(1), "!b")
     outbox.drop("!b", 1)
     outbox.queue(ask(2), "!b")

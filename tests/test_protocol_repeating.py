@@ -6,6 +6,7 @@ import pytest
 from protocol_link import ROUND_TRIP_S, Played, asked, fill, fire, new_session, question
 
 from protocol import limits
+from protocol.coded import NOTHING_READABLE
 from protocol.errors import RefuseCode
 from protocol.events import (
     AnswerFinished,
@@ -32,7 +33,7 @@ def test_a_question_without_any_reply_is_asked_again_whole_ever_more_rarely():
     for _ in range(5):
         now = fire(session)
         (again,) = peer.hears(now)
-        assert again == Ask(ask_id, "", int(600 - now), 0, question(), frozenset())
+        assert again == Ask(ask_id, "", int(600 - now), 0, question(), frozenset(), packs=NOTHING_READABLE)
         gaps.append(now - before)
         before = now
     assert gaps[0] == FIRST_PATIENCE_S
@@ -44,7 +45,7 @@ def test_a_peer_that_holds_the_question_is_asked_without_it_for_what_is_missing(
     peer.say(AnswerPiece(ask_id, 0, "one "), 1)
     peer.say(AnswerPiece(ask_id, 2, "three "), 2)
     now = fire(session)
-    assert peer.hears(now) == [Ask(ask_id, "", int(600 - now), 0, (), frozenset({0, 2}))]
+    assert peer.hears(now) == [Ask(ask_id, "", int(600 - now), 0, (), frozenset({0, 2}), packs=NOTHING_READABLE)]
 
 
 def test_a_promised_answer_is_asked_for_without_the_question():
