@@ -1,4 +1,4 @@
-"""A real Meshtastic radio as a RadioPort: the only file of `nodes` that imports the `meshtastic` library.
+"""A real Meshtastic radio as a RadioPort, through the `meshtastic` library.
 
 The library opens the link, frames, and downloads the configuration. Some of its methods are replaced on the instance,
 so that it neither reconnects nor waits nor sends nor prints on its own. It blocks and has threads of its own; bridging
@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from nodes.bearers.attached import attached_radios
+from nodes.bearers.meshtastic_events import info_from, load_from, node_from, packet_events
 from nodes.bearers.supervised_port import (
     Configured,
     Driver,
@@ -25,14 +26,12 @@ from nodes.bearers.supervised_port import (
     SupervisedPort,
     Unread,
 )
-from nodes.interfaces import RadioAck, RadioInfo, RadioNode, RadioPacket
 from nodes.trace import Trace
 from protocol.errors import LocalError
 
 __all__ = ["MeshtasticPort"]
 
 _CONNECT_S = 10.0
-_ROUTING_PORT = 5
 
 
 class MeshtasticPort(SupervisedPort):
@@ -124,64 +123,41 @@ class _MeshtasticDriver(Driver):
 
         try:
             heard = mesh_pb2.FromRadio.FromString(message)
-            kind = heard.WhichOneof("payload_variant")
-            if kind == "packet":
-                self._hear_packet(heard.packet)
-            elif kind == "queueStatus":
-                status = heard.queueStatus
-                self._tell(QueueReport(status.mesh_packet_id, status.res, status.free))
-            elif kind == "rebooted":
-                self._tell(Lost(f"{self._radio} restarted"))
-            elif kind == "node_info" and self._is_configured:
-                self._hear_node(heard.node_info)
-            elif not self._is_configured and kind not in (None, "log_record"):
-                configure(message)
-                if kind == "node_info":
-                    self._nodes[heard.node_info.num] = heard.node_info
-                if self._interface.isConnected.is_set():
-                    self._is_configured = True
-                    self._tell(Configured(_info(self._interface)))
-                    for node in self._nodes.values():
-                        self._hear_node(node)
+            match heard.WhichOneof("payload_variant"):
+                case "queueStatus":
+                    status = heard.queueStatus
+                    self._tell(QueueReport(status.mesh_packet_id, status.res, status.free))
+                case "rebooted" if self._is_configured:
+                    self._tell(Lost(f"{self._radio} restarted"))
+                case "rebooted":
+                    self._interface._startConfig()  # opening the port restarts some boards, which forget our request
+                case "packet" if self._is_configured:
+                    for event in packet_events(heard.packet, self._interface.myInfo.my_node_num):
+                        self._tell(event)
+                case "node_info" if self._is_configured:
+                    self._hear_node(heard.node_info)
+                case str(kind) if not self._is_configured and kind not in ("packet", "log_record"):
+                    if kind == "node_info":
+                        self._nodes[heard.node_info.num] = heard.node_info
+                    configure(message)
+                    self._note_configured()
         except Exception as error:  # protobuf's own errors, and the library's where a radio sends nonsense
             self._tell(Unread(str(error)))
 
+    def _note_configured(self) -> None:
+        """Tell what the radio is, once it has told all of it."""
+        if self._interface.isConnected.is_set():
+            self._is_configured = True
+            self._tell(Configured(info_from(self._interface)))
+            for node in self._nodes.values():
+                self._hear_node(node)
+
     def _hear_node(self, node: Any) -> None:
-        """Remember and tell what the radio knows of a node."""
-        from meshtastic.protobuf.config_pb2 import Config
-
+        """Remember and tell what the radio knows of a node, and of the channel by its own measure."""
         self._nodes[node.num] = node
-        roles = Config.DeviceConfig.Role
-        role = roles.Name(node.user.role) if node.user.role in roles.values() else ""
-        self._tell(RadioNode(node.num, node.user.long_name, role, bool(node.user.public_key)))
-
-    def _hear_packet(self, packet: Any) -> None:
-        from meshtastic.protobuf import mesh_pb2
-
-        sender, data = getattr(packet, "from"), packet.decoded
-        if data.portnum != _ROUTING_PORT and data.payload and sender:
-            hop_start = max(packet.hop_start, packet.hop_limit)  # 0 from firmware older than 2.3
-            snr_db = packet.rx_snr if packet.rx_snr or packet.rx_rssi else None
-            self._tell(
-                RadioPacket(
-                    sender,
-                    packet.to,
-                    data.portnum,
-                    data.payload,
-                    packet.id,
-                    hop_start,
-                    packet.hop_limit,
-                    snr_db,
-                    channel=0 if packet.pki_encrypted else packet.channel,
-                    pkc=packet.pki_encrypted,
-                    via_mqtt=packet.via_mqtt,
-                    request_id=data.request_id,
-                    reply_id=data.reply_id,
-                )
-            )
-        elif data.portnum == _ROUTING_PORT and data.request_id:
-            error = mesh_pb2.Routing.FromString(data.payload).error_reason
-            self._tell(RadioAck(data.request_id, sender, error))
+        if node.num == self._interface.myInfo.my_node_num and node.HasField("device_metrics"):
+            self._tell(load_from(node.device_metrics))
+        self._tell(node_from(node.num, node.user))
 
     def _on_disconnected(self, disconnected: Callable[[], None]) -> None:
         self._tell(Lost(f"{self._radio} closed the connection"))
@@ -225,18 +201,3 @@ def _serial_interface(path: str | None) -> Any:
             raise LocalError(what, ", ".join(found), "name its port, such as serial:/dev/ttyUSB0")
         path = found[0]
     return SerialInterface(path, connectNow=False)
-
-
-def _info(interface: Any) -> RadioInfo:
-    from meshtastic.protobuf.config_pb2 import Config
-
-    lora = interface.localNode.localConfig.lora
-    presets, regions = Config.LoRaConfig.ModemPreset, Config.LoRaConfig.RegionCode
-    return RadioInfo(
-        interface.myInfo.my_node_num,
-        interface.getLongName() or "",
-        interface.metadata.firmware_version if interface.metadata else "",
-        regions.Name(lora.region) if lora.region in regions.values() else "",
-        presets.Name(lora.modem_preset) if lora.use_preset and lora.modem_preset in presets.values() else "",
-        lora.hop_limit,
-    )

@@ -125,15 +125,23 @@ class SupervisedPort(RadioPort):
         self._make_driver = make_driver
         self._trace = trace
         self._link: _Link | None = None
+        self._info: RadioInfo | None = None
+        """What the radio last said it is."""
 
     async def run(self, deliver: Callable[[RadioEvent], None]) -> None:
         """Hold the radio until cancelled, trying at ever longer intervals where it does not answer.
 
         Raises LocalError for what waiting can't mend, unless the radio was there before: then it may come back.
         """
+
+        def tell(event: RadioEvent) -> None:
+            if isinstance(event, RadioUp):
+                self._note_changes(event.info)
+            deliver(event)
+
         pause_s, told, was_up = _PAUSE_S_MIN, "", False
         while True:
-            self._link = link = _Link(self._make_driver(), deliver, self._trace)
+            self._link = link = _Link(self._make_driver(), tell, self._trace)
             try:
                 reason = await link.run()
             except LocalError as error:
@@ -176,6 +184,14 @@ class SupervisedPort(RadioPort):
     async def trace_route(self, number: int, *, channel: int = 0) -> None:
         """Send an empty route, which each relay adds itself to; see RadioPort."""
         await self.transmit(b"", to=number, port=_TRACEROUTE_PORT, channel=channel, want_response=True)
+
+    def _note_changes(self, info: RadioInfo) -> None:
+        """Trace that another radio came back, or the same one with another region: both change who may hear us."""
+        before, self._info = self._info, info
+        if before is not None and before.node_number != info.node_number:
+            self._trace.note("radio.replaced", was=f"!{before.node_number:08x}", now=f"!{info.node_number:08x}")
+        if before is not None and before.region != info.region:
+            self._trace.note("radio.region_changed", was=before.region, now=info.region)
 
 
 class _Link:
