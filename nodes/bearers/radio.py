@@ -6,11 +6,14 @@ is sent only after the relays should be done with the one before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
-from nodes.bearers.deliveries import Delivery, Expected, nak_words
+from nodes.bearers.deliveries import DUTY_CYCLE, KEY_UNKNOWN, NO_CHANNEL, Delivery, Expected, nak_words
 from nodes.interfaces import (
     BROADCAST,
     Bearer,
@@ -20,12 +23,15 @@ from nodes.interfaces import (
     RadioEvent,
     RadioInfo,
     RadioLoad,
+    RadioNode,
     RadioPacket,
     RadioPort,
+    RadioRoute,
     RadioUp,
     Received,
 )
 from nodes.trace import Trace
+from protocol import limits
 from protocol.airtime import DEFAULT_PRESET, PRESETS, Preset, data_bytes_on_air, path_time_s, time_on_air_s
 from protocol.errors import LocalError
 
@@ -39,6 +45,34 @@ _PHY_BYTES_MAX = 255
 """Longest LoRa packet."""
 _ACK_PATIENCE, _ACK_PATIENCE_S = 3, 25.0
 """An acknowledgement is waited for this many times the path's time and so much more: the firmware tries for 22 s."""
+
+
+_ANSWER_PATIENCE = 3
+"""What the mesh is asked about a radio comes within this many times the path's time, or is not waited for."""
+_DUTY_CYCLE_PAUSE_S = 60.0
+_KEY_REST_S = 60.0
+"""One radio's key is asked for once in this time."""
+_NAK_FIXES = {
+    NO_CHANNEL: "run `meshai radio setup`",
+    DUTY_CYCLE: "wait: the hour passes",
+    KEY_UNKNOWN: "open that node in the Meshtastic app and exchange user info with it",
+}
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """Something that the mesh was asked about a radio."""
+
+    number: int
+    kind: type[RadioNode | RadioRoute]
+    answer: RadioNode | RadioRoute | None = None
+    told: trio.Event = field(default_factory=trio.Event)
+
+
+def _bound(remembered: OrderedDict[int, Any]) -> None:
+    """Forget the oldest of what is remembered of radios."""
+    while len(remembered) > limits.PEERS_MAX:
+        remembered.popitem(last=False)
 
 
 def address_of(node_number: int) -> str:
@@ -80,11 +114,19 @@ class RadioBearer(Bearer):
         """By port, who takes what is no frame."""
         self._expected: dict[int, Expected] = {}
         """By packet id."""
+        self._nodes: OrderedDict[int, RadioNode] = OrderedDict()
+        """What the radio told of others, the latest last."""
+        self._wanted: list[_Wanted] = []
+        self._key_asked_at: OrderedDict[int, float] = OrderedDict()
+        self._held = trio.Event()
+        """Set while the law lets the radio send nothing."""
 
     @property
     def problem(self) -> str:
         """Why the radio can't be used now; empty when it can."""
-        return "" if self._up.is_set() else self._down_reason
+        if not self._up.is_set():
+            return self._down_reason
+        return nak_words(DUTY_CYCLE) if self._held.is_set() else ""
 
     @property
     def region(self) -> str:
@@ -121,14 +163,33 @@ class RadioBearer(Bearer):
                 changed()
 
         task_status.started()
-        await self._port.run(take)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hold, changed)
+            await self._port.run(take)
+
+    async def _hold(self, changed: Callable[[], None]) -> None:
+        """While the region's duty cycle is used up, be out of use."""
+        while True:
+            await self._held.wait()
+            changed()
+            await trio.sleep(_DUTY_CYCLE_PAUSE_S)
+            self._held = trio.Event()
+            changed()
 
     async def send(self, frame: bytes, to: str | None, *, hops: int = 0) -> None:
-        """Send one frame and wait until it, and its relays, should have left the air."""
+        """Send one frame and wait until it, and its relays, should have left the air.
+
+        Raises LocalError when the radio refuses it; a receiver's key that the radio lacks is fetched first.
+        """
         await self._up.wait()
         number = BROADCAST if to is None else number_of(to)
-        await self._port.transmit(frame, to=number, port=PRIVATE_PORT)
-        await trio.sleep(self.path_time_s(len(frame), max(1, hops)))
+        error = await self._send_once(frame, number, hops)
+        if error == KEY_UNKNOWN and await self._fetch_key(number, hops):
+            error = await self._send_once(frame, number, hops)
+        if error == DUTY_CYCLE:
+            self._held.set()
+        if error:
+            raise LocalError("the radio did not send", nak_words(error), _NAK_FIXES.get(error, ""))
 
     def listen(self, port: int, take: Callable[[RadioPacket], None]) -> None:
         """Hand every packet on `port` that others send to `take`, which may not block."""
@@ -147,14 +208,50 @@ class RadioBearer(Bearer):
         packet_id = await self._port.transmit(
             payload, to=number, port=port, channel=channel, want_ack=wants_ack, reply_id=reply_id
         )
+        crossing_s = path_time_s(self._preset, data_bytes_on_air(len(payload), port), max(1, hops))
+        return await self._fate(
+            packet_id, number, _ACK_PATIENCE * crossing_s + _ACK_PATIENCE_S if wants_ack else crossing_s
+        )
+
+    async def _send_once(self, frame: bytes, number: int, hops: int) -> int:
+        """Send a frame and return the `Routing.Error` of our own radio, 0 for none."""
+        packet_id = await self._port.transmit(frame, to=number, port=PRIVATE_PORT)
+        delivery = await self._fate(packet_id, number, self.path_time_s(len(frame), max(1, hops)))
+        return delivery.error
+
+    async def _fate(self, packet_id: int, number: int, patience_s: float) -> Delivery:
         expected = self._expected[packet_id] = Expected(number)
         try:
-            crossing_s = path_time_s(self._preset, data_bytes_on_air(len(payload), port), max(1, hops))
-            return await expected.delivery(
-                _ACK_PATIENCE * crossing_s + _ACK_PATIENCE_S if wants_ack else crossing_s,
-            )
+            return await expected.delivery(patience_s)
         finally:
             del self._expected[packet_id]
+
+    async def _fetch_key(self, number: int, hops: int) -> bool:
+        """Exchange node information with a radio whose key ours lacks; False when that is no use now."""
+        now = trio.current_time()
+        if now - self._key_asked_at.get(number, -_KEY_REST_S) < _KEY_REST_S:
+            return False
+        self._key_asked_at[number] = now
+        _bound(self._key_asked_at)
+        self._trace.note("radio.key_asked", peer=address_of(number))
+        node = await self._answer_about(number, RadioNode, self._port.request_node_info(number), hops)
+        return isinstance(node, RadioNode) and node.has_key
+
+    async def _answer_about(
+        self, number: int, kind: type[RadioNode | RadioRoute], ask: Awaitable[None], hops: int
+    ) -> RadioNode | RadioRoute | None:
+        """Ask the mesh about a radio and return what is told of it, or None when nothing is."""
+        wanted = _Wanted(number, kind)
+        self._wanted.append(wanted)
+        try:
+            await ask
+            with trio.move_on_after(
+                _ANSWER_PATIENCE * self.path_time_s(limits.FRAME_BYTES_MAX, hops or limits.HOPS_ASSUMED)
+            ):
+                await wanted.told.wait()
+            return wanted.answer
+        finally:
+            self._wanted.remove(wanted)
 
     def _take(self, event: RadioEvent, deliver: Callable[[Received], None]) -> None:
         match event:
@@ -173,10 +270,23 @@ class RadioBearer(Bearer):
                     self._trace.note("radio.nak", packet=event.packet_id, why=nak_words(event.error))
                 if (expected := self._expected.get(event.packet_id)) is not None:
                     expected.take(event)
+            case RadioNode() | RadioRoute():
+                self._learn(event)
             case RadioLoad():
                 self._load_percent = event.channel_utilisation_percent
             case RadioPacket():
                 self._take_packet(event, deliver)
+
+    def _learn(self, event: RadioNode | RadioRoute) -> None:
+        """Note what the radio told of another radio, and wake who asked for it."""
+        if isinstance(event, RadioNode):
+            self._nodes[event.number] = event
+            self._nodes.move_to_end(event.number)
+            _bound(self._nodes)
+        for wanted in self._wanted:
+            if wanted.number == event.number and isinstance(event, wanted.kind):
+                wanted.answer = event
+                wanted.told.set()
 
     def _take_packet(self, packet: RadioPacket, deliver: Callable[[Received], None]) -> None:
         if packet.via_mqtt:
