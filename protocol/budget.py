@@ -1,23 +1,96 @@
-"""Airtime is money: a token bucket, in seconds of air, that refuses what the neighbourhood can't spare.
+"""Airtime is money: what this node may send, so that the neighbourhood keeps its air.
 
-Pure: `now` comes in, decisions go out. The share is of an hour; a region's legal duty cycle caps it.
+Four limits hold at once: this node's own share, the share of all meshai nodes together, a stop while the channel is
+busy, and the region's duty cycle. Pure: `now` and what was sent, heard and told come in, decisions go out. All amounts
+are seconds of air; `transmissions` says how often a packet goes on the air, relays included.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from math import inf
+
 from protocol.errors import LocalError
 
-__all__ = ["DEFAULT_SHARE", "DUTY_CYCLE", "AirtimeBudget"]
+__all__ = ["BUSY_PERCENT", "DEFAULT_SHARE", "DUTY_CYCLE", "SHARED_SHARE", "AirtimeBudget", "Hindrance", "Limit"]
 
 DEFAULT_SHARE = 0.02
 """Our sends, as a share of the time."""
+SHARED_SHARE = 0.10
+"""The sends of all meshai nodes here, relays included, as a share of the time."""
+BUSY_PERCENT = 25.0
+"""Channel utilisation at which we stop, as the firmware's own modules do (`airtime.cpp`, polite)."""
 DUTY_CYCLE = {"EU_868": 0.10, "EU_866": 0.025, "EU_433": 0.10, "UA_433": 0.10, "UA_868": 0.01}
 """Region -> the share of an hour that the law, and so the firmware, lets one radio send."""
 
 _HOUR_S = 3600.0
-_ROUNDING_S = 1e-9
+_WINDOW_S = _HOUR_S + 60.0
+"""An hour, and what a packet may wait in the radio: no hour of the air then holds more than this window."""
+_ROUNDING_S = 1e-6
 _START_S = 10.0
 """What the bucket holds at every start: enough for one answer, never an hour's."""
+_MINUTE_S = 60.0
+"""The time that a utilisation figure covers, and after which the radio tells the next."""
+_LOAD_BELIEVED_S = 300.0
+_LOOK_AGAIN_S = 5.0
+_MESSAGE_PERCENT_MAX = BUSY_PERCENT / 2
+"""A message begins when the channel has room for it; one that is longer than this, when it has this room."""
+
+
+class Limit(Enum):
+    """What keeps this node from sending."""
+
+    OWN = auto()
+    """This node's share of the hour."""
+    SHARED = auto()
+    """This node's part of what all meshai nodes may send."""
+    BUSY = auto()
+    """The channel is in use."""
+    LAW = auto()
+    """The region's duty cycle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """Why something may not be sent now."""
+
+    limit: Limit
+    wait_s: float
+    """Until it may, as far as is known now; infinity for never."""
+
+
+class _Window:
+    """What was added within the last so many seconds."""
+
+    def __init__(self, length_s: float) -> None:
+        self._length_s = length_s
+        self._entries: deque[tuple[float, float]] = deque()
+        self._sum_s = 0.0
+
+    def add(self, seconds: float, now: float) -> None:
+        self._entries.append((now, seconds))
+        self._sum_s += seconds
+
+    def total_s(self, now: float) -> float:
+        while self._entries and self._entries[0][0] <= now - self._length_s:
+            self._sum_s -= self._entries.popleft()[1]
+        return self._sum_s
+
+    def since_s(self, start: float) -> float:
+        return sum(seconds for at, seconds in self._entries if at > start)
+
+    def wait_s(self, lacking_s: float, now: float) -> float:
+        """Seconds until so much has left the window; infinity when there is not so much in it."""
+        wait_s = 0.0
+        for at, seconds in self._entries:
+            if lacking_s <= _ROUNDING_S:
+                return wait_s
+            lacking_s -= seconds
+            wait_s = at + self._length_s - now
+        return wait_s if lacking_s <= _ROUNDING_S else inf
 
 
 class AirtimeBudget:
@@ -27,27 +100,144 @@ class AirtimeBudget:
         """Raises LocalError when `share` is not in 0 to 1."""
         if not 0 <= share <= 1:
             raise LocalError(f"the airtime share {share} is impossible", "it is a part of the hour", "use 0 to 1")
-        self.region = region
-        self.share = min(share, DUTY_CYCLE.get(region, 1.0))
-        self.hour_s = self.share * _HOUR_S
-        """Seconds of air per hour."""
+        self._wanted_share = share
+        self.move_to(region)
+        self.shared_hour_s = SHARED_SHARE * _HOUR_S
+        """This node's part of what all meshai nodes may send in an hour, relays included."""
         self._level_s = min(_START_S, self.hour_s)
         self._at = now
+        self._own = _Window(_WINDOW_S)
+        self._all = _Window(_WINDOW_S)
+        self._lately = _Window(_MINUTE_S)
+        self._told_at = -inf
+        self._channel_percent = 0.0
+        self._sending_percent = 0.0
 
-    def left_s(self, now: float) -> float:
-        """Seconds of air that may be sent now."""
-        return min(self.hour_s, self._level_s + (now - self._at) * self.share)
+    def move_to(self, region: str) -> None:
+        """From now on the law of `region` binds."""
+        self.region = region
+        self.hour_s = min(self._wanted_share, DUTY_CYCLE.get(region, 1.0)) * _HOUR_S
+        """Seconds of air per hour for this node's own sends."""
 
-    def wait_s(self, airtime_s: float, now: float) -> float:
-        """Seconds until `airtime_s` may be sent: 0 for now, infinity for never."""
-        lacking_s = airtime_s - self.left_s(now)
+    # What happens
+
+    def spend(self, airtime_s: float, now: float, *, transmissions: float = 1.0) -> None:
+        """Note that a packet of `airtime_s` was sent, allowed or not."""
+        self._level_s = self._bucket_s(now) - airtime_s
+        self._at = now
+        self._own.add(airtime_s, now)
+        self.heard(airtime_s, now, transmissions=transmissions)
+
+    def heard(self, airtime_s: float, now: float, *, transmissions: float = 1.0) -> None:
+        """Note a packet of another node that counts as ours: it was sent to us, or asks everybody."""
+        self._all.add(airtime_s * transmissions, now)
+        self._lately.add(airtime_s * transmissions, now)
+
+    def told_load(self, channel_percent: float, sending_percent: float, now: float) -> None:
+        """Take the radio's figures: the last minute's channel utilisation, and its own share of the last hour."""
+        self._channel_percent, self._sending_percent, self._told_at = channel_percent, sending_percent, now
+
+    def share_with(self, used_s: Iterable[float | None]) -> None:
+        """Divide the shared air with the other nodes that answer here, given what each told of its last hour.
+
+        None stands for one that tells nothing: it is left its whole part. Of one that tells, only half its part is
+        kept free, and the rest divided among those who need it; who finds that others took more keeps half a part.
+        """
+        told = list(used_s)
+        all_s = SHARED_SHARE * _HOUR_S
+        part_s = all_s / (len(told) + 1)
+        free_s = all_s - sum(part_s if used is None else max(used, part_s / 2) for used in told)
+        busy = 1 + sum(used is None or used > part_s / 2 for used in told)
+        self.shared_hour_s = max(part_s / 2, min(free_s, part_s + (free_s - part_s) / busy))
+
+    # What may be sent
+
+    def left_s(self, now: float, *, transmissions: float = 1.0) -> float:
+        """Seconds of air that this node may send now in packets that take so many transmissions."""
+        return min(self._own_left_s(now), self._shared_left_s(now) / transmissions)
+
+    def used_s(self, now: float) -> float:
+        """What this node and those who asked it sent in the last hour, relays included."""
+        return self._all.total_s(now)
+
+    def most_s(self, *, transmissions: float = 1.0) -> float:
+        """The longest message that may ever leave in one go."""
+        return min(self.hour_s, self.shared_hour_s / transmissions)
+
+    def utilisation_percent(self, now: float) -> float:
+        """Channel utilisation: the radio's last figure, and what meshai nodes sent since, as far as known here."""
+        told = self._channel_percent if now - self._told_at < _LOAD_BELIEVED_S else 0.0
+        since_s = self._lately.since_s(max(self._told_at, now - _MINUTE_S))
+        return told + 100 * since_s / _MINUTE_S
+
+    def wait_s(self, airtime_s: float, now: float, *, transmissions: float = 1.0, begun: bool = False) -> float:
+        """Seconds until `airtime_s` may be sent: 0 for now, infinity for never. See `hindrance`."""
+        hindrance = self.hindrance(airtime_s, now, transmissions=transmissions, begun=begun)
+        return hindrance.wait_s if hindrance else 0.0
+
+    def hindrance(
+        self, airtime_s: float, now: float, *, transmissions: float = 1.0, begun: bool = False
+    ) -> Hindrance | None:
+        """What keeps `airtime_s` from being sent longest; `begun`: it is the rest of a message that has begun to leave.
+
+        How long a busy channel stays so is not known: then the time until there should be a new figure.
+        """
+        waits = {
+            Limit.OWN: self._own_wait_s(airtime_s, now),
+            Limit.SHARED: self._shared_wait_s(airtime_s * transmissions, now),
+            Limit.BUSY: self._busy_wait_s(0.0 if begun else airtime_s * transmissions, now),
+            Limit.LAW: self._law_wait_s(airtime_s, now),
+        }
+        limit = max(waits, key=lambda limit: waits[limit])
+        return Hindrance(limit, waits[limit]) if waits[limit] > 0 else None
+
+    def words(self, now: float) -> str:
+        """The state of the budget for a person, such as `72 s of air per hour, 31 left`."""
+        own_s, shared_s = self._own_left_s(now), self._shared_left_s(now)
+        words = f"{self.hour_s:.0f} s of air per hour, {max(0.0, min(own_s, shared_s)):.0f} left"
+        if self._law_wait_s(0.0, now):
+            return f"{words}; the radio has sent as much this hour as the law of {self.region} allows: waiting"
+        if self._busy_wait_s(0.0, now):
+            return f"{words}; the channel is busy ({self.utilisation_percent(now):.0f} %): waiting"
+        if shared_s < own_s:
+            return f"{words}; neighbours' questions and answers use the shared {SHARED_SHARE * 100:.0f} %"
+        return words
+
+    # Inside
+
+    def _bucket_s(self, now: float) -> float:
+        return min(self.hour_s, self._level_s + (now - self._at) * self.hour_s / _WINDOW_S)
+
+    def _own_left_s(self, now: float) -> float:
+        return min(self._bucket_s(now), self.hour_s - self._own.total_s(now))
+
+    def _shared_left_s(self, now: float) -> float:
+        return self.shared_hour_s - self._all.total_s(now)
+
+    def _own_wait_s(self, airtime_s: float, now: float) -> float:
+        lacking_s = airtime_s - self._own_left_s(now)
         if lacking_s <= _ROUNDING_S:
             return 0.0
         if airtime_s > self.hour_s:
-            return float("inf")
-        return lacking_s / self.share
+            return inf
+        bucket_wait_s = (airtime_s - self._bucket_s(now)) * _WINDOW_S / self.hour_s
+        return max(bucket_wait_s, self._own.wait_s(airtime_s + self._own.total_s(now) - self.hour_s, now))
 
-    def spend(self, airtime_s: float, now: float) -> None:
-        """Note that `airtime_s` was sent, allowed or not."""
-        self._level_s = self.left_s(now) - airtime_s
-        self._at = now
+    def _shared_wait_s(self, airtime_s: float, now: float) -> float:
+        lacking_s = airtime_s - self._shared_left_s(now)
+        return self._all.wait_s(lacking_s, now) if lacking_s > _ROUNDING_S else 0.0
+
+    def _busy_wait_s(self, airtime_s: float, now: float) -> float:
+        message_percent = min(100 * airtime_s / _MINUTE_S, _MESSAGE_PERCENT_MAX)
+        is_busy = self.utilisation_percent(now) + message_percent >= BUSY_PERCENT
+        return self._next_figure_s(now) if is_busy else 0.0
+
+    def _law_wait_s(self, airtime_s: float, now: float) -> float:
+        if self.region not in DUTY_CYCLE or now - self._told_at >= _LOAD_BELIEVED_S:
+            return 0.0
+        since_s = self._own.since_s(self._told_at) + airtime_s
+        is_over = self._sending_percent / 100 + since_s / _HOUR_S >= DUTY_CYCLE[self.region]
+        return self._next_figure_s(now) if is_over else 0.0
+
+    def _next_figure_s(self, now: float) -> float:
+        return max(self._told_at + _MINUTE_S - now, _LOOK_AGAIN_S)
