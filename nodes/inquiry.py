@@ -210,7 +210,7 @@ class Inquiry:
                     case AnswerFinished():
                         return Answer(
                             event.text,
-                            event.model,
+                            event.model or candidate.model,
                             candidate.name,
                             "model",
                             False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -25,6 +26,7 @@ from nodes.wishes import Answer, Progress, Wish
 from protocol import limits
 from protocol.budget import DEFAULT_SHARE
 from protocol.codec import encode
+from protocol.coded import NOTHING_READABLE
 from protocol.events import (
     AnswerFinished,
     AnswerRestarted,
@@ -40,6 +42,9 @@ from protocol.events import (
 from protocol.messages import Beacon, Who
 from protocol.peers import Peer
 from protocol.version import VERSION_MAX, VERSION_MIN
+
+if TYPE_CHECKING:
+    from protocol.text import TextCoder
 
 __all__ = ["Node", "NodeSettings", "NodeStatus"]
 
@@ -91,13 +96,18 @@ class Node:
         cache: AnswerCache,
         rng: Random,
         trace: Trace,
+        coder: TextCoder | None = None,
     ) -> None:
-        """`engine` is None on a node that only asks. The node runs and closes what it is given."""
+        """`engine` is None on a node that only asks. The node runs and closes what it is given.
+
+        `coder` makes texts compact for the air; without one they go as they are.
+        """
         self.settings = settings
         self.trace = trace
         self._engine = engine
         self._offers = Offers(engine)
         self._cache = cache
+        self._packs = coder.bitmap if coder else NOTHING_READABLE
         self._rng = rng
         self._admission = Admission(engine.slots if engine else 1)
         self._pumps = [
@@ -109,6 +119,7 @@ class Node:
                 serves=self._serves,
                 handle=self._take,
                 changed=self._look_again,
+                coder=coder,
             )
             for bearer in bearers
         ]
@@ -231,7 +242,7 @@ class Node:
         now = trio.current_time()
         offers = self._offers.at(now)[: limits.BEACON_MODELS_MAX]
         backlog_s = round(self._admission.backlog_s(now))
-        beacon = Beacon(self.settings.name, offers, backlog_s, _BEACON_VALID_S, VERSION_MIN, VERSION_MAX)
+        beacon = Beacon(self.settings.name, offers, backlog_s, _BEACON_VALID_S, VERSION_MIN, VERSION_MAX, self._packs)
         while len(encode(beacon)) > limits.BEACON_BYTES_MAX and len(beacon.models) > 1:
             beacon = replace(beacon, models=beacon.models[:-1])
         return beacon

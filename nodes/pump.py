@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -23,6 +24,9 @@ from protocol.messages import Ask
 from protocol.outbox import Packet
 from protocol.peers import PeerTable
 from protocol.session import Session
+
+if TYPE_CHECKING:
+    from protocol.text import TextCoder
 
 __all__ = ["Pump"]
 
@@ -51,11 +55,15 @@ class Pump:
         serves: Callable[[str], bool],
         handle: Callable[[Pump, Event], None],
         changed: Callable[[], None],
+        coder: TextCoder | None = None,
     ) -> None:
-        """`handle` gets every event but Dropped, which is traced; `changed` hears of the bearer. Neither may block."""
+        """`handle` gets every event but Dropped, which is traced; `changed` hears of the bearer. Neither may block.
+
+        `coder` makes texts compact.
+        """
         self.bearer = bearer
         self.budget = AirtimeBudget(trio.current_time(), share=airtime_share, region=bearer.region)
-        self.session = Session(rng=rng, path_time=bearer.path_time_s, serves=serves)
+        self.session = Session(rng=rng, path_time=bearer.path_time_s, serves=serves, coder=coder)
         self.peers = PeerTable()
         """Who was heard on this bearer."""
         self._airtime_share = airtime_share

@@ -133,7 +133,8 @@ class Serving:
                 answer = "".join(text).strip()
                 if not answer:
                     raise LocalError("the model said nothing")
-                done = AnswerDone(ask.ask_id, 0, answer, finished.model, finished.answer_tokens, finished.truncated)
+                model = "" if finished.model == offer.name else finished.model
+                done = AnswerDone(ask.ask_id, 0, answer, model, truncated=finished.truncated)
                 pump.session.answer(peer, done)
                 self._trace.note("ask.answered", peer=peer, tokens=finished.answer_tokens)
             except BusyError as busy:
