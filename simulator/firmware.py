@@ -1,152 +1,125 @@
 """What a Meshtastic radio's firmware does with packets: managed flooding, contention, retransmission, acknowledgement.
 
 The logic of one radio, without I/O: it asks its host for timers and the channel and hands packets back. It knows
-nothing of the medium or of clients. Source: firmware 2.8.0 `src/mesh/` (`RadioInterface`, `RadioLibInterface`,
-`FloodingRouter`, `ReliableRouter`), and traces recorded from it. Every radio here is a CLIENT on one channel that all
-can read; direct messages are not sealed with the receiver's key (PKC), so relays read, deduplicate and cancel them.
+nothing of the medium or of clients. Source: firmware 2.8.0 and 2.7.26, `src/mesh/` (`RadioLibInterface`, `Router`,
+`FloodingRouter`, `NextHopRouter`, `ReliableRouter`), and traces recorded from 2.8.0. Routes are never learned: every
+packet floods.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from bisect import insort
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from protocol.airtime import Preset, time_on_air_s
-from simulator.packet import BROADCAST, MAX_PHY_BYTES, ROUTING_PORT, TEXT_PORT, Packet, RoutingError
+from simulator.host import Host, QueueStatus
+from simulator.modules import Modules, learn, trace_route
+from simulator.packet import (
+    BROADCAST,
+    ROUTING_PORT,
+    TELEMETRY_PORT,
+    TEXT_PORT,
+    Packet,
+    Priority,
+    RoutingError,
+    routing_error,
+    routing_payload,
+)
+from simulator.payloads import DeviceMetrics
+from simulator.relaying import (
+    CW_MAX,
+    CW_MIN,
+    cancels_on_duplicate,
+    ignores_port,
+    is_rebroadcaster,
+    passes_licence,
+    relays_opaque,
+    response_hop_limit,
+)
+from simulator.retrying import Retries
+from simulator.sealing import Identity, Reading, close, open_packet
+from simulator.settings import MAX_HOP_LIMIT, KnownNode, RadioSettings
+from simulator.transmitter import Transmitter
+from simulator.txqueue import priority_of
 
 if TYPE_CHECKING:
     from random import Random
 
-    from simulator.medium import Timer
+__all__ = ["Firmware"]
 
-__all__ = ["DEFAULT_HOP_LIMIT", "QUEUE_PLACES", "Firmware", "Host", "QueueStatus", "routing_payload"]
-
-DEFAULT_HOP_LIMIT = 3
-QUEUE_PLACES = 16
-
-_MAX_HOP_LIMIT = 7
-_CW_MIN, _CW_MAX = 3, 8
-_SNR_MIN_DB, _SNR_MAX_DB = -20, 10
-_TRIES = 3
 _PROCESSING_S = 4.5
 """What the firmware adds to a retransmission timeout for the other side's work."""
+_BITFIELD_BYTES = 2
+"""What the packet still lacks when the firmware computes that timeout."""
 _HISTORY_S = 600.0
 _HISTORY_PACKETS = 1024
-_UTILISATION_PERIODS, _PERIOD_S = 6, 10.0
-
-_PRIORITY_ACK, _PRIORITY_HIGH, _PRIORITY_RELIABLE, _PRIORITY_DEFAULT = 120, 100, 70, 64
-_ADMIN_PORT = 6
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStatus:
-    """What the radio tells its client about its transmit queue."""
-
-    error: int
-    """0, or why the packet was refused: a `RoutingError` number."""
-    free: int
-    packet_id: int
-    """The packet this is about; 0 when asked by a heartbeat."""
-    places: int = QUEUE_PLACES
-
-
-class Host(ABC):
-    """What the firmware stands on."""
-
-    @property
-    @abstractmethod
-    def now_s(self) -> float:
-        """Seconds on the clock that `call_at` uses."""
-
-    @abstractmethod
-    def call_at(self, time_s: float, action: Callable[[], None]) -> Timer:
-        """Have `action` called at that time, unless the timer is cancelled."""
-
-    @abstractmethod
-    def channel_is_free(self) -> bool:
-        """True when the radio neither sends nor detects anything."""
-
-    @abstractmethod
-    def transmit(self, packet: Packet) -> None:
-        """Put the packet on the air; `Firmware.sent` is called when it is out."""
-
-    @abstractmethod
-    def to_client(self, packet: Packet) -> None:
-        """Hand a packet to the client, or keep it for one."""
-
-    @abstractmethod
-    def queue_status(self, status: QueueStatus) -> None:
-        """Tell the client about the queue."""
+_TELEMETRY_S = 60.0
+_ANNOUNCED_S, _ANNOUNCED_AGAIN_S = 30.0, 3 * 3600.0
+_POLITE_PERCENT = 25
+"""Channel utilisation at which a radio stops asking strangers who they are."""
+_UNASKING_ROLES = ("ROUTER", "ROUTER_LATE", "CLIENT_BASE")
 
 
 @dataclass(frozen=True, slots=True)
-class _Queued:
-    """A packet that waits for the channel."""
+class _Copy:
+    """A copy of a packet as it was heard."""
 
     packet: Packet
-    priority: int
+    readable: bool
     snr_db: float | None
-    """How a relayed packet was heard; None for one of our own."""
+    """None when it came over the internet."""
 
 
 @dataclass(slots=True)
-class _Pending:
-    """A packet of ours that wants an acknowledgement."""
+class _Seen:
+    """A packet in the history."""
 
-    packet: Packet
-    tries_left: int
-    deadline_s: float
-    timer: Timer
-
-
-@dataclass(slots=True)
-class _Utilisation:
-    """Share of the last minute in which this radio saw the channel in use, in steps of ten seconds."""
-
-    busy_s: dict[int, float] = field(default_factory=dict)
-    """Number of the period -> seconds in use."""
-
-    def add(self, now_s: float, airtime_s: float) -> None:
-        period = int(now_s // _PERIOD_S)
-        self.busy_s[period] = self.busy_s.get(period, 0.0) + airtime_s
-        for old in [number for number in self.busy_s if number <= period - _UTILISATION_PERIODS]:
-            del self.busy_s[old]
-
-    def percent(self, now_s: float) -> float:
-        oldest = int(now_s // _PERIOD_S) - _UTILISATION_PERIODS
-        busy_s = sum(seconds for number, seconds in self.busy_s.items() if number > oldest)
-        return min(100.0 * busy_s / (_UTILISATION_PERIODS * _PERIOD_S), 100.0)
+    time_s: float
+    hop_limit: int
+    """The highest of any copy."""
 
 
 class Firmware:
     """The packet logic of one radio. A restart is a new one."""
 
     def __init__(
-        self, host: Host, preset: Preset, rng: Random, node_number: int, hop_limit: int = DEFAULT_HOP_LIMIT
+        self,
+        host: Host,
+        own: Identity,
+        settings: RadioSettings,
+        preset: Preset,
+        nodes: dict[int, KnownNode],
+        rng: Random,
     ) -> None:
+        """`nodes` is the radio's node database, which this keeps up to date."""
         self._host = host
+        self._own = own
+        self._settings = settings
         self._preset = preset
+        self._nodes = nodes
         self._rng = rng
-        self._node_number = node_number
-        self._hop_limit = hop_limit
-        self._queue: list[_Queued] = []
-        self._send_timer: Timer | None = None
-        self._pending: dict[int, _Pending] = {}
-        self._heard_at_s: dict[tuple[int, int], float] = {}
-        self._utilisation = _Utilisation()
+        self._started_s = 0.0
+        self._transmitter = Transmitter(host, settings, preset, rng)
+        self._history: dict[tuple[int, int], _Seen] = {}
+        self._retries = Retries(lambda: host.now_s, host.call_at, self._timeout_s, self._send_again, self._give_up)
+        self._modules = Modules(own, settings, self._metrics)
+        self._housekeeping = {"start": host.call_at(host.now_s, self._start)}
+        """The timers of what the firmware does by itself."""
 
     @property
     def free_places(self) -> int:
         """Places left in the transmit queue."""
-        return QUEUE_PLACES - len(self._queue)
+        return self._transmitter.free_places
 
     @property
     def utilisation_percent(self) -> float:
         """Channel utilisation as this radio sees it, 0 to 100."""
-        return self._utilisation.percent(self._host.now_s)
+        return self._transmitter.utilisation_percent
+
+    @property
+    def node_info(self) -> bytes:
+        """The radio's own NodeInfo, as it goes out."""
+        return self._modules.node_info.encode()
 
     def new_packet_id(self) -> int:
         """Return a fresh packet id."""
@@ -154,232 +127,294 @@ class Firmware:
 
     def stop(self) -> None:
         """Forget every timer: the radio lost its power."""
-        if self._send_timer is not None:
-            self._send_timer.cancel()
-        for pending in self._pending.values():
-            pending.timer.cancel()
+        self._transmitter.stop()
+        self._retries.stop()
+        for timer in self._housekeeping.values():
+            timer.cancel()
 
     def send(self, packet: Packet) -> int:
         """Take a packet from the client and return its id, drawn when it has none; a queue status follows at once."""
-        hop_limit = min(packet.hop_limit or self._hop_limit, _MAX_HOP_LIMIT)
-        packet = replace(
-            packet,
-            sender=self._node_number,
-            packet_id=packet.packet_id or self.new_packet_id(),
-            hop_limit=hop_limit,
-            hop_start=hop_limit,
-            relay_node=self._node_number & 0xFF,
-        )
-        if packet.phy_bytes > MAX_PHY_BYTES:
-            self._status(packet, RoutingError.TOO_LARGE)
-            self._tell_client(packet, RoutingError.TOO_LARGE)
-        elif packet.to == self._node_number:
+        hop_limit = min(packet.hop_limit or self._settings.hop_limit, MAX_HOP_LIMIT)
+        packet = self._addressed(replace(packet, hop_limit=hop_limit))
+        if packet.to == self._own.number:
             self._status(packet, RoutingError.NONE)
             if packet.want_ack:
                 self._tell_client(packet, RoutingError.NONE)
         else:
-            queued = self._originate(packet)
-            self._status(packet, RoutingError.NONE if queued else RoutingError.BAD_REQUEST)
+            error = self._originate(packet)
+            self._status(packet, error)
+            self._report(packet, error)
         return packet.packet_id
 
-    def sent(self, packet: Packet, airtime_s: float) -> None:
+    def refuse(self, packet: Packet) -> None:
+        """Refuse a text that came too soon after another one.
+
+        The client gets a queue status without an error. The refusal that it should get goes on the air instead, to node
+        0 (seen in traces of 2.8.0).
+        """
+        self._status(packet, RoutingError.NONE)
+        refusal = self._routing_reply(replace(packet, sender=0), 0, error=RoutingError.RATE_LIMIT_EXCEEDED)
+        self._originate(refusal)
+
+    def drop(self, packet: Packet) -> None:
+        """Drop another packet that came too soon: the client gets a queue status without an error, and nothing else."""
+        self._status(packet, RoutingError.NONE)
+
+    def sent(self, airtime_s: float) -> None:
         """Our transmission is over."""
-        self._utilisation.add(self._host.now_s, airtime_s)
-        self._lengthen_pending(airtime_s, but=packet.packet_id)
-        self._arm()
+        self._transmitter.sent(airtime_s)
 
     def noise(self, airtime_s: float) -> None:
         """The channel was in use and nothing could be read."""
-        self._utilisation.add(self._host.now_s, airtime_s)
-        self._arm()
+        self._transmitter.sensed(airtime_s)
+        self._transmitter.arm()
 
-    def heard(self, packet: Packet, snr_db: float, airtime_s: float) -> None:
-        """A packet arrived whole from the air."""
-        self._utilisation.add(self._host.now_s, airtime_s)
-        if packet.sender == self._node_number:
-            self._heard_own(packet)
-        elif self._remember(packet):
-            self._heard_new(packet, snr_db)
-        else:
-            self._heard_again(packet, snr_db)
-        self._lengthen_pending(airtime_s)
-        self._arm()
+    def heard(self, packet: Packet, snr_db: float | None, airtime_s: float) -> None:
+        """A packet arrived whole from the air, or from the internet without an SNR."""
+        self._transmitter.sensed(airtime_s)
+        self._take(packet, snr_db, airtime_s)
+        self._transmitter.arm()
 
-    def _heard_own(self, packet: Packet) -> None:
-        """Somebody relayed our packet: the implicit acknowledgement."""
-        if pending := self._pending.get(packet.packet_id):
-            self._settle(packet.packet_id)
-            self._tell_client(pending.packet, RoutingError.NONE)
-
-    def _heard_new(self, packet: Packet, snr_db: float) -> None:
-        if packet.to == self._node_number:
-            self._settle(packet.request_id)
-            self._acknowledge(packet)
-        if packet.to in (self._node_number, BROADCAST):
-            self._host.to_client(packet)
-        self._relay(packet, snr_db)
-
-    def _heard_again(self, packet: Packet, snr_db: float) -> None:
-        waiting = next((place for place in self._queue if place.packet.key == packet.key), None)
-        if not packet.is_direct:
-            if waiting is not None:
-                self._queue.remove(waiting)
-        elif waiting is None:
-            if packet.to == self._node_number and packet.want_ack:
-                self._originate(self._routing_reply(packet, hop_limit=0))
-            self._relay(packet, snr_db)
-
-    def _acknowledge(self, packet: Packet) -> None:
-        """Answer `want_ack`. An answer is only confirmed when it came directly: else its sender heard it relayed."""
-        if not packet.want_ack:
+    def _take(self, packet: Packet, snr_db: float | None, airtime_s: float) -> None:
+        reading, packet = open_packet(packet, self._own, self._settings, self._preset, self._nodes)
+        copy = _Copy(packet, reading is Reading.READ, snr_db)
+        if self._settings.relays_repeats and not copy.readable:
+            # 2.8.0: before any history, so every copy is passed on and none is an implicit acknowledgement.
+            if reading is Reading.OPAQUE and relays_opaque(packet, self._settings, self._nodes):
+                self._relay(copy, remember=False)
             return
-        if not (packet.request_id or packet.reply_id):
-            hops_used = packet.hop_start - packet.hop_limit
-            hop_limit = hops_used if hops_used > self._hop_limit else min(hops_used + 2, self._hop_limit)
-            self._originate(self._routing_reply(packet, hop_limit, want_ack=packet.port == TEXT_PORT))
-        elif packet.is_direct:
-            self._originate(self._routing_reply(packet, hop_limit=0))
+        if packet.sender == self._own.number and (own := self._retries.settle(packet.packet_id)):
+            self._transmitter.cancel(packet.key)
+            self._tell_client(own, RoutingError.NONE)
+        self._retries.lengthen(airtime_s)
+        seen = self._remember(packet)
+        if seen is None:
+            self._take_new(copy)
+        else:
+            self._take_again(copy, upgraded=seen < packet.hop_limit)
 
-    def _relay(self, packet: Packet, snr_db: float) -> None:
-        if packet.hop_limit > 0 and packet.to != self._node_number:
-            copy = replace(packet, hop_limit=packet.hop_limit - 1, relay_node=self._node_number & 0xFF, priority=0)
-            self._enqueue(_Queued(copy, _priority(copy), snr_db))
+    def _take_new(self, copy: _Copy) -> None:
+        packet = copy.packet
+        for_us = packet.to in (self._own.number, BROADCAST)
+        reply: Packet | None = None
+        if copy.readable:
+            if ignores_port(self._settings, packet.port):
+                self._transmitter.cancel(packet.key)
+                return
+            snr_db = copy.snr_db or 0.0
+            if learn(self._nodes, packet, snr_db, self._settings):
+                self._host.learnt(self._nodes[packet.sender])
+            copy = replace(copy, packet=trace_route(packet, self._own, snr_db))
+            packet = copy.packet
+            if for_us and packet.want_response:
+                reply = self._modules.reply(packet, self._host.now_s)
+        elif not relays_opaque(packet, self._settings, self._nodes):
+            return
+        if not copy.readable or passes_licence(packet, self._settings, self._nodes):
+            self._sniff(copy, replied=reply is not None and not _is_no_response(reply))
+            if for_us and copy.readable:
+                self._host.to_client(packet, copy.snr_db)
+                self._ask_who(packet)
+        if reply is not None:
+            self._originate(self._addressed(reply))
 
-    def _originate(self, packet: Packet) -> bool:
-        """Queue a packet of our own; False when the queue is full of packets that matter as much."""
-        self._remember(packet)
-        on_air = replace(packet, want_ack=packet.want_ack and packet.to != BROADCAST)
-        queued = self._enqueue(_Queued(on_air, _priority(packet), None))
-        if queued and packet.want_ack:
-            self._expect(packet, on_air, _TRIES - 1)
-        return queued
+    def _sniff(self, copy: _Copy, *, replied: bool) -> None:
+        """Acknowledge, settle, and pass on."""
+        packet = copy.packet
+        if packet.to == self._own.number:
+            if packet.want_ack and not replied:
+                self._acknowledge(copy)
+            if copy.readable and packet.request_id:
+                self._retries.settle(packet.request_id)
+                self._transmitter.cancel((self._own.number, packet.request_id))
+                if packet.port == ROUTING_PORT and routing_error(packet) == RoutingError.PKI_UNKNOWN_PUBKEY:
+                    self._introduce(packet.sender, packet.channel)
+        elif copy.readable and (packet.request_id or packet.reply_id) and packet.to != BROADCAST:
+            # An answer to somebody else: what it answers has arrived and need not be passed on.
+            self._transmitter.cancel((packet.to, packet.request_id))
+        self._relay(copy)
 
-    def _expect(self, packet: Packet, on_air: Packet, tries_left: int) -> None:
-        """Wait for an acknowledgement, then try again or give up."""
+    def _take_again(self, copy: _Copy, *, upgraded: bool) -> None:
+        packet = copy.packet
+        waiting = self._transmitter.find(packet.key)
+        if upgraded and waiting and waiting.packet.hop_limit < packet.hop_limit and is_rebroadcaster(self._settings):
+            self._transmitter.cancel(packet.key)
+            self._relay(copy)
+        elif packet.hops_away:
+            if cancels_on_duplicate(self._settings):
+                self._transmitter.cancel(packet.key)
+            elif self._settings.role == "ROUTER_LATE":
+                self._transmitter.put_off(packet.key)
+        elif waiting is None and not self._relay(copy) and packet.to == self._own.number and packet.want_ack:
+            self._originate(self._routing_reply(packet, 0))
 
-        def overdue() -> None:
-            pending = self._pending[packet.packet_id]
-            if self._host.now_s < pending.deadline_s:
-                pending.timer = self._host.call_at(pending.deadline_s, overdue)
-            elif pending.tries_left:
-                self._enqueue(_Queued(on_air, _priority(packet), None))
-                self._arm()
-                self._expect(packet, on_air, pending.tries_left - 1)
-            else:
-                del self._pending[packet.packet_id]
-                self._tell_client(packet, RoutingError.MAX_RETRANSMIT)
+    def _acknowledge(self, copy: _Copy) -> None:
+        """Answer `want_ack`. An answer is only confirmed when it came directly: else its sender heard it relayed."""
+        packet = copy.packet
+        hop_limit = response_hop_limit(packet, self._settings.hop_limit)
+        if not copy.readable:
+            sender = self._nodes.get(packet.sender)
+            unknown_key = packet.pkc and not (sender and sender.public_key)
+            error = RoutingError.PKI_UNKNOWN_PUBKEY if unknown_key else RoutingError.NO_CHANNEL
+            self._originate(self._routing_reply(replace(packet, channel=0), hop_limit, error=error))
+        elif packet.port == TEXT_PORT:
+            self._originate(self._routing_reply(packet, hop_limit, want_ack=True))
+        elif not (packet.request_id or packet.reply_id):
+            self._originate(self._routing_reply(packet, hop_limit))
+        elif not packet.hops_away:
+            self._originate(self._routing_reply(packet, 0))
 
-        deadline_s = self._host.now_s + self._timeout_s(on_air)
-        timer = self._host.call_at(deadline_s, overdue)
-        self._pending[packet.packet_id] = _Pending(packet, tries_left, deadline_s, timer)
-
-    def _settle(self, packet_id: int) -> None:
-        """Our packet was acknowledged: stop trying."""
-        if pending := self._pending.pop(packet_id, None):
-            pending.timer.cancel()
-            self._queue = [place for place in self._queue if place.packet.key != pending.packet.key]
-
-    def _lengthen_pending(self, airtime_s: float, but: int = 0) -> None:
-        """While the channel carried something else, no acknowledgement could come."""
-        for packet_id, pending in self._pending.items():
-            if packet_id != but:
-                pending.deadline_s += airtime_s
-
-    def _timeout_s(self, packet: Packet) -> float:
-        slots = (1 << self._own_window()) + 2 * _CW_MAX + (1 << (_CW_MAX + _CW_MIN) // 2)
-        return 2 * time_on_air_s(self._preset, packet.phy_bytes) + slots * self._preset.slot_s + _PROCESSING_S
-
-    def _enqueue(self, place: _Queued) -> bool:
-        """Queue by priority, first come first; a full queue gives up its last packet for a more important one."""
-        if not self.free_places:
-            if self._queue[-1].priority >= place.priority:
-                return False
-            self._queue.pop()
-        insort(self._queue, place, key=lambda queued: -queued.priority)
-        self._arm()
+    def _relay(self, copy: _Copy, *, remember: bool = True) -> bool:
+        """Queue a copy to be passed on, unless it is ours, for us, at its last hop, or this radio passes nothing on."""
+        packet = copy.packet
+        ours = self._own.number in (packet.sender, packet.to)
+        if ours or not packet.hop_limit or not packet.packet_id or not is_rebroadcaster(self._settings):
+            return False
+        passed = replace(packet, hop_limit=packet.hop_limit - 1, relay_node=self._own.last_byte, priority=0)
+        if remember:
+            self._remember(passed)
+        if self._settings.transmits and self._transmitter.within_duty_cycle:
+            self._transmitter.queue(passed, priority_of(passed, readable=copy.readable), copy.snr_db)
         return True
 
-    def _arm(self) -> None:
-        """Draw how long the front of the queue waits for the channel, unless a wait is under way."""
-        if self._send_timer is None and self._queue:
-            wait_s = self._contention_slots(self._queue[0].snr_db) * self._preset.slot_s
-            self._send_timer = self._host.call_at(self._host.now_s + wait_s, self._wait_is_over)
+    def _originate(self, packet: Packet) -> int:
+        """Send a packet of our own; returns 0, or why it did not reach the queue."""
+        if not packet.channel and packet.to != BROADCAST and (receiver := self._nodes.get(packet.to)):
+            packet = replace(packet, channel=receiver.channel)
+        if packet.want_ack:
+            self._retries.expect(packet)
+        self._retries.lengthen(self._airtime_s(packet), but=packet.packet_id)
+        return self._dispatch(packet)
 
-    def _wait_is_over(self) -> None:
-        self._send_timer = None
-        if not self._queue:
-            return
-        if self._host.channel_is_free():
-            self._host.transmit(self._queue.pop(0).packet)
-        else:
-            self._arm()
+    def _dispatch(self, packet: Packet) -> int:
+        self._remember(packet)
+        on_air = replace(packet, want_ack=packet.want_ack and packet.to != BROADCAST)
+        closed = (
+            close(on_air, self._own, self._settings, self._preset, self._nodes)
+            if self._transmitter.within_duty_cycle
+            else RoutingError.DUTY_CYCLE_LIMIT
+        )
+        if isinstance(closed, RoutingError):
+            self._retries.settle(packet.packet_id)
+            return closed
+        if not self._settings.transmits:
+            return RoutingError.PKI_FAILED
+        queued = self._transmitter.queue(closed, priority_of(packet), None)
+        return RoutingError.NONE if queued else RoutingError.BAD_REQUEST
 
-    def _contention_slots(self, snr_db: float | None) -> int:
-        if snr_db is None:
-            return self._rng.randrange(1 << self._own_window())
-        window = _scale(int(snr_db), _SNR_MIN_DB, _SNR_MAX_DB)
-        return 2 * _CW_MAX + self._rng.randrange(1 << max(window, 0))
+    def _send_again(self, packet: Packet) -> None:
+        self._report(packet, self._dispatch(packet))
 
-    def _own_window(self) -> int:
-        return _scale(int(self.utilisation_percent), 0, 100)
+    def _report(self, packet: Packet, error: int) -> None:
+        """Tell the client why a packet can't leave; of a full queue and a silent transmitter only the status tells."""
+        if error not in (RoutingError.NONE, RoutingError.BAD_REQUEST, RoutingError.PKI_FAILED):
+            self._tell_client(packet, RoutingError(error))
 
-    def _remember(self, packet: Packet) -> bool:
-        """Note a packet in the history; False when it was there already."""
+    def _give_up(self, packet: Packet) -> None:
+        self._tell_client(packet, RoutingError.MAX_RETRANSMIT)
+
+    def _introduce(self, to: int, channel: int, *, ask: bool = False) -> None:
+        if introduction := self._modules.introduction(self._host.now_s, to, ask=ask, channel=channel):
+            self._originate(self._addressed(introduction))
+
+    def _ask_who(self, packet: Packet) -> None:
+        """Exchange NodeInfo with a sender whose own was never heard, as clients do on a quiet channel."""
+        polite = self.utilisation_percent < _POLITE_PERCENT and self._settings.role not in _UNASKING_ROLES
+        if polite and not self._nodes[packet.sender].has_user:
+            self._introduce(packet.sender, packet.channel, ask=True)
+
+    def _start(self) -> None:
+        self._started_s = self._host.now_s
+        self._housekeeping["metrics"] = self._host.call_at(self._started_s + _TELEMETRY_S, self._tell_metrics)
+        if self._settings.chatter:
+            announced_s = self._started_s + _ANNOUNCED_S * (1 + self._rng.random())
+            self._housekeeping["announce"] = self._host.call_at(announced_s, self._announce)
+
+    def _announce(self) -> None:
+        if self._settings.role != "CLIENT_HIDDEN":
+            self._introduce(BROADCAST, 0)
+        self._housekeeping["announce"] = self._host.call_at(self._host.now_s + _ANNOUNCED_AGAIN_S, self._announce)
+
+    def _tell_metrics(self) -> None:
+        """Give the client this radio's own figures, as every minute."""
+        metrics = Packet(
+            self._own.number,
+            BROADCAST,
+            self.new_packet_id(),
+            TELEMETRY_PORT,
+            self._metrics().encode(),
+            priority=Priority.BACKGROUND,
+        )
+        self._host.to_client(metrics)
+        self._housekeeping["metrics"] = self._host.call_at(self._host.now_s + _TELEMETRY_S, self._tell_metrics)
+
+    def _metrics(self) -> DeviceMetrics:
+        uptime_s = int(self._host.now_s - self._started_s)
+        return DeviceMetrics(self.utilisation_percent, self._transmitter.sending_percent, uptime_s)
+
+    def _airtime_s(self, packet: Packet) -> float:
+        return time_on_air_s(self._preset, min(packet.phy_bytes, 255))
+
+    def _timeout_s(self, packet: Packet) -> float:
+        slots = (1 << self._transmitter.window) + 2 * CW_MAX + (1 << (CW_MAX + CW_MIN) // 2)
+        phy_bytes = min(replace(packet, cipher=None).phy_bytes - _BITFIELD_BYTES, 255)
+        return 2 * time_on_air_s(self._preset, phy_bytes) + slots * self._preset.slot_s + _PROCESSING_S
+
+    def _remember(self, packet: Packet) -> int | None:
+        """Note a packet in the history; returns the highest hop limit it was seen with before, None if it was not."""
         now_s = self._host.now_s
-        known_s = self._heard_at_s.pop(packet.key, None)
-        self._heard_at_s[packet.key] = now_s
-        while len(self._heard_at_s) > _HISTORY_PACKETS:
-            del self._heard_at_s[next(iter(self._heard_at_s))]
-        return known_s is None or now_s - known_s > _HISTORY_S
+        known = self._history.pop(packet.key, None)
+        if known is not None and now_s - known.time_s > _HISTORY_S:
+            known = None
+        self._history[packet.key] = _Seen(now_s, max(packet.hop_limit, known.hop_limit if known else 0))
+        while len(self._history) > _HISTORY_PACKETS:
+            del self._history[next(iter(self._history))]
+        return known.hop_limit if known else None
 
-    def _status(self, packet: Packet, error: RoutingError) -> None:
+    def _status(self, packet: Packet, error: int) -> None:
         self._host.queue_status(QueueStatus(error, self.free_places, packet.packet_id))
 
     def _tell_client(self, packet: Packet, error: RoutingError) -> None:
         """Report on the client's own packet, as from this radio itself."""
         report = Packet(
-            self._node_number,
-            self._node_number,
+            self._own.number,
+            self._own.number,
             self.new_packet_id(),
             ROUTING_PORT,
             routing_payload(error),
             request_id=packet.packet_id,
-            priority=_PRIORITY_ACK,
+            priority=Priority.ACK,
         )
         self._host.to_client(report)
 
-    def _routing_reply(self, packet: Packet, hop_limit: int, want_ack: bool = False) -> Packet:
-        return Packet(
-            self._node_number,
-            packet.sender,
-            self.new_packet_id(),
-            ROUTING_PORT,
-            routing_payload(RoutingError.NONE),
-            want_ack=want_ack,
-            hop_limit=hop_limit,
-            hop_start=hop_limit,
-            relay_node=self._node_number & 0xFF,
-            request_id=packet.packet_id,
-            priority=_PRIORITY_ACK,
+    def _addressed(self, packet: Packet) -> Packet:
+        """One of our own packets, with what every one of them carries."""
+        return replace(
+            packet,
+            sender=self._own.number,
+            packet_id=packet.packet_id or self.new_packet_id(),
+            hop_start=packet.hop_limit,
+            relay_node=self._own.last_byte,
+        )
+
+    def _routing_reply(
+        self, packet: Packet, hop_limit: int, *, want_ack: bool = False, error: RoutingError = RoutingError.NONE
+    ) -> Packet:
+        return self._addressed(
+            Packet(
+                self._own.number,
+                packet.sender,
+                0,
+                ROUTING_PORT,
+                routing_payload(error),
+                want_ack=want_ack,
+                hop_limit=hop_limit,
+                request_id=packet.packet_id,
+                priority=Priority.ACK,
+                channel=packet.channel,
+            )
         )
 
 
-def routing_payload(error: int) -> bytes:
-    """Encode Meshtastic's `Routing {error_reason}`, whose success is written out too."""
-    return bytes((0x18, error))
-
-
-def _priority(packet: Packet) -> int:
-    """The priority in the queue: what the client asked for, else what the firmware gives."""
-    if packet.priority:
-        return packet.priority
-    if packet.port == ROUTING_PORT and packet.request_id:
-        return _PRIORITY_ACK
-    if packet.port in (TEXT_PORT, _ADMIN_PORT):
-        return _PRIORITY_HIGH
-    return _PRIORITY_RELIABLE if packet.want_ack or packet.want_response else _PRIORITY_DEFAULT
-
-
-def _scale(value: int, low: int, high: int) -> int:
-    """Arduino's integer `map` onto the contention windows; deliberately unclamped, as in the firmware."""
-    return int((value - low) * (_CW_MAX - _CW_MIN) / (high - low)) + _CW_MIN
+def _is_no_response(packet: Packet) -> bool:
+    return packet.port == ROUTING_PORT and routing_error(packet) == RoutingError.NO_RESPONSE

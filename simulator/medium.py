@@ -21,6 +21,7 @@ from protocol.airtime import Preset, time_on_air_s
 if TYPE_CHECKING:
     from random import Random
 
+    from simulator.channels import Tuning
     from simulator.packet import Packet
 
 __all__ = ["Link", "Medium", "Observer", "Station", "Timer", "Transmission"]
@@ -62,6 +63,9 @@ class Transmission:
     """The packet that this one answers or acknowledges; 0 for none."""
     relayed: bool
     """True when the radio is not the packet's origin."""
+    pkc: bool = False
+    """True when sealed for its receiver, so that no relay could read it."""
+    want_ack: bool = False
     ended: bool = False
     heard_by: tuple[str, ...] = ()
     """Radios that received it; known at the end."""
@@ -77,6 +81,11 @@ class Station(ABC):
 
     name: str
     node_number: int
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """What stations must share to hear one another at all; None for the medium's own preset."""
+        return None
 
     @abstractmethod
     def on_sent(self, packet: Packet, airtime_s: float) -> None:
@@ -116,7 +125,7 @@ class _Flight:
 
 
 class Medium:
-    """The air that a neighbourhood's radios share: half duplex, no capture, one channel, one preset."""
+    """The air that a neighbourhood's radios share: half duplex, no capture; other frequencies stay unheard."""
 
     def __init__(self, preset: Preset, rng: Random) -> None:
         self.preset = preset
@@ -130,6 +139,7 @@ class Medium:
         self._sequence = count()
         self._numbers = count()
         self._now_s = 0.0
+        self._started = False
         self._advancing = False
         self._earlier = trio.Event()
 
@@ -177,7 +187,8 @@ class Medium:
 
     def transmit(self, station: Station, packet: Packet) -> None:
         """Start a transmission now. A station that already transmits must not."""
-        airtime_s = time_on_air_s(self.preset, packet.phy_bytes)
+        preset = station.tuning.preset if station.tuning else self.preset
+        airtime_s = time_on_air_s(preset, packet.phy_bytes)
         transmission = Transmission(
             number=next(self._numbers),
             time_s=self._now_s,
@@ -193,12 +204,14 @@ class Medium:
             hop_start=packet.hop_start,
             request_id=packet.request_id,
             relayed=packet.sender != station.node_number,
+            pkc=packet.pkc,
+            want_ack=packet.want_ack,
         )
         flight = _Flight(station, packet, transmission, {})
         for overheard in self._incoming[station.name]:
             overheard.reached[station.name] = False
         for name in self._reach[station.name]:
-            if name not in self._stations:
+            if name not in self._stations or self._stations[name].tuning != station.tuning:
                 continue
             others = self._incoming[name]
             flight.reached[name] = name not in self._sending and not others
@@ -224,6 +237,10 @@ class Medium:
         self._advancing = True
         try:
             now_s = trio.current_time()
+            if not self._started:
+                # What was scheduled before time ran counts from its start: trio's clock begins anywhere.
+                self._started = True
+                self._heap = [(now_s + time_s, order, timer) for time_s, order, timer in self._heap]
             while self._heap and self._heap[0][0] <= now_s:
                 due_s, _, timer = heapq.heappop(self._heap)
                 if timer.action is not None:

@@ -6,6 +6,7 @@ what they say there is the business of `simulator.streamapi`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
@@ -14,8 +15,10 @@ import trio
 
 from protocol.airtime import DEFAULT_PRESET, Preset
 from protocol.errors import LocalError
+from simulator.channels import shown_name
+from simulator.device import VirtualRadio
 from simulator.medium import Link, Medium
-from simulator.radio import KnownNode, VirtualRadio
+from simulator.settings import KnownNode, RadioSettings
 from simulator.topology import Topology, node_numbers
 
 __all__ = ["Neighbourhood", "RadioAddress"]
@@ -40,13 +43,23 @@ class Neighbourhood:
         *,
         seed: int,
         loss: float = 0.0,
-        region: str = "US",
+        settings: RadioSettings | None = None,
+        special: Mapping[str, RadioSettings] | None = None,
     ) -> None:
+        """`settings` are those of every radio but the `special` ones, given by name.
+
+        Raises LocalError for the name of a radio that is not there.
+        """
+        special = special or {}
+        if strangers := special.keys() - set(topology.names):
+            raise LocalError(f"settings for radios that are not there: {', '.join(sorted(strangers))}")
         self.topology = topology
         self.medium = Medium(preset, Random(f"medium {seed}"))
         numbers = node_numbers(topology.names, seed)
         self.radios = {
-            name: VirtualRadio(name, numbers[name], self.medium, Random(f"radio {name} {seed}"), region=region)
+            name: VirtualRadio(
+                name, numbers[name], self.medium, Random(f"radio {name} {seed}"), special.get(name, settings)
+            )
             for name in topology.names
         }
         for sender, receiver in topology.links:
@@ -95,14 +108,34 @@ class Neighbourhood:
                 )
 
     def _introduce(self, radio: VirtualRadio) -> None:
-        """Fill a radio's node database with everybody it can hear from, as after a day of NodeInfo exchange."""
+        """Fill a radio's node database as after a day of NodeInfo exchange.
+
+        It knows whom it can hear from: whoever transmits on the same frequency and whose primary channel it can read.
+        """
         for name, hops in self.topology.hops(radio.name).items():
-            if name != radio.name:
-                other = self.radios[name]
-                radio.known_nodes[other.node_number] = KnownNode(
-                    other.node_number,
-                    other.long_name,
-                    other.short_name,
-                    hops_away=hops - 1,
-                    snr_db=Link().snr_db if hops == 1 else 0.0,
-                )
+            other = self.radios[name]
+            if other is radio or other.tuning != radio.tuning or not other.settings.transmits:
+                continue
+            channel = _shared_channel(other, radio)
+            if channel is None or other.settings.licensed != radio.settings.licensed:
+                continue
+            radio.known_nodes[other.node_number] = KnownNode(
+                other.node_number,
+                other.long_name,
+                other.short_name,
+                hops_away=hops - 1,
+                snr_db=Link().snr_db if hops == 1 else 0.0,
+                role=other.settings.role,
+                public_key=b"" if other.settings.licensed else other.public_key,
+                licensed=other.settings.licensed,
+                channel=channel,
+            )
+
+
+def _shared_channel(sender: VirtualRadio, receiver: VirtualRadio) -> int | None:
+    """Index of the receiver's channel that is the sender's primary one; None when it has none."""
+    primary = (shown_name(sender.settings.channels[0], sender.preset), sender.settings.key_of(0))
+    for index, channel in enumerate(receiver.settings.channels):
+        if (shown_name(channel, receiver.preset), receiver.settings.key_of(index)) == primary:
+            return index
+    return None

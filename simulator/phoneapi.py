@@ -13,16 +13,15 @@ from meshtastic.protobuf import admin_pb2, channel_pb2, config_pb2, mesh_pb2, mo
 
 from protocol.airtime import PRESETS
 from simulator.packet import BROADCAST, Packet, RoutingError
-from simulator.radio import FIRMWARE_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simulator.firmware import QueueStatus
-    from simulator.radio import KnownNode, VirtualRadio
+    from simulator.device import VirtualRadio
+    from simulator.host import QueueStatus
+    from simulator.settings import KnownNode
 
 __all__ = [
-    "ADMIN_PORT",
     "AdminAnswer",
     "admin_answer",
     "configuration",
@@ -30,8 +29,6 @@ __all__ = [
     "packet_message",
     "queue_message",
 ]
-
-ADMIN_PORT = 6
 
 _CHANNELS = 8
 _ONLY_CONFIG = 69420
@@ -55,7 +52,7 @@ def configuration(radio: VirtualRadio, config_id: int) -> Iterator[mesh_pb2.From
     if config_id != _ONLY_NODES:
         yield mesh_pb2.FromRadio(my_info=_my_info(radio))
         yield mesh_pb2.FromRadio(node_info=_own_node(radio))
-        yield mesh_pb2.FromRadio(metadata=_metadata())
+        yield mesh_pb2.FromRadio(metadata=_metadata(radio))
         for index in range(_CHANNELS):
             yield mesh_pb2.FromRadio(channel=_channel(index))
         for field in config_pb2.Config.DESCRIPTOR.oneofs_by_name["payload_variant"].fields:
@@ -79,6 +76,10 @@ def packet_message(packet: Packet, snr_db: float | None) -> mesh_pb2.FromRadio:
         hop_limit=packet.hop_limit,
         hop_start=packet.hop_start,
         relay_node=packet.relay_node,
+        channel=packet.channel,
+        via_mqtt=packet.via_mqtt,
+        pki_encrypted=packet.pkc,
+        public_key=packet.cipher.sender_key if packet.cipher else b"",
         decoded=mesh_pb2.Data(
             portnum=packet.port,
             payload=packet.payload,
@@ -86,6 +87,7 @@ def packet_message(packet: Packet, snr_db: float | None) -> mesh_pb2.FromRadio:
             request_id=packet.request_id,
             reply_id=packet.reply_id,
             emoji=packet.emoji,
+            bitfield=int(packet.ok_to_mqtt),
         ),
     )
     setattr(message, "from", packet.sender)
@@ -113,6 +115,7 @@ def packet_from_client(message: mesh_pb2.MeshPacket, radio: VirtualRadio) -> Pac
         emoji=data.emoji,
         want_response=data.want_response,
         priority=message.priority,
+        channel=message.channel,
     )
 
 
@@ -149,15 +152,15 @@ def admin_answer(radio: VirtualRadio, payload: bytes) -> AdminAnswer:
                 return RoutingError.BAD_REQUEST
             answer.get_module_config_response.CopyFrom(_module_config(fields[request.get_module_config_request].name))
         case "get_device_metadata_request":
-            answer.get_device_metadata_response.CopyFrom(_metadata())
+            answer.get_device_metadata_response.CopyFrom(_metadata(radio))
         case "get_canned_message_module_messages_request":
             answer.get_canned_message_module_messages_response = ""
         case "get_ringtone_request":
             answer.get_ringtone_response = ""
         case _:
             if kind == "set_owner":
-                radio.long_name = request.set_owner.long_name or radio.long_name
-                radio.short_name = request.set_owner.short_name or radio.short_name
+                owner = request.set_owner
+                radio.rename(owner.long_name or radio.long_name, owner.short_name or radio.short_name)
             return RoutingError.NONE if kind in _ACCEPTED_WRITES else RoutingError.NOT_AUTHORIZED
     return bytes(answer.SerializeToString())
 
@@ -192,9 +195,9 @@ def _user(number: int, long_name: str, short_name: str) -> mesh_pb2.User:
     )
 
 
-def _metadata() -> mesh_pb2.DeviceMetadata:
+def _metadata(radio: VirtualRadio) -> mesh_pb2.DeviceMetadata:
     return mesh_pb2.DeviceMetadata(
-        firmware_version=FIRMWARE_VERSION,
+        firmware_version=f"{radio.settings.firmware}.virtual",
         device_state_version=_STATE_VERSION,
         hasWifi=True,
         hw_model=mesh_pb2.HardwareModel.PORTDUINO,

@@ -17,12 +17,13 @@ from meshtastic.protobuf import mesh_pb2
 
 from protocol.errors import LocalError
 from simulator import phoneapi
-from simulator.firmware import QueueStatus, routing_payload
-from simulator.packet import ROUTING_PORT, Packet, RoutingError
-from simulator.radio import Client
+from simulator.device import Client
+from simulator.host import QueueStatus
+from simulator.packet import ADMIN_PORT, ROUTING_PORT, Packet, RoutingError, routing_payload
 
 if TYPE_CHECKING:
-    from simulator.radio import VirtualRadio
+    from simulator.device import VirtualRadio
+    from simulator.settings import KnownNode
 
 __all__ = ["FRAME_BYTES_MAX", "FrameDecoder", "frame", "listen", "serve_radio"]
 
@@ -128,6 +129,9 @@ class _Session(Client):
         """Pass a queue status on."""
         self._say(phoneapi.queue_message(status))
 
+    def learnt(self, node: KnownNode) -> None:
+        """Say nothing more: the client got the packet that told it."""
+
     def gone(self, reason: str) -> None:
         """Hang up: the client sees the end of the stream."""
         self._scope.cancel()
@@ -178,7 +182,7 @@ class _Session(Client):
         packet = phoneapi.packet_from_client(message, self._radio)
         if message.WhichOneof("payload_variant") != "decoded":
             self.queued(QueueStatus(RoutingError.BAD_REQUEST, self._radio.free_places, packet.packet_id))
-        elif packet.port == phoneapi.ADMIN_PORT and packet.to == self._radio.node_number:
+        elif packet.port == ADMIN_PORT and packet.to == self._radio.node_number:
             self._administer(packet)
         else:
             self._radio.submit(packet)
@@ -191,9 +195,7 @@ class _Session(Client):
             answer = RoutingError.BAD_REQUEST
         self.queued(QueueStatus(RoutingError.NONE, self._radio.free_places, packet.packet_id))
         port, payload = (
-            (ROUTING_PORT, routing_payload(answer))
-            if isinstance(answer, RoutingError)
-            else (phoneapi.ADMIN_PORT, answer)
+            (ROUTING_PORT, routing_payload(answer)) if isinstance(answer, RoutingError) else (ADMIN_PORT, answer)
         )
         own = self._radio.node_number
         self.heard(Packet(own, own, self._radio.new_packet_id(), port, payload, request_id=packet.packet_id), None)

@@ -21,6 +21,7 @@ from protocol.airtime import PRESETS
 from protocol.messages import Role, Turn
 from simulator.neighbourhood import Neighbourhood
 from simulator.radio import VirtualRadioPort
+from simulator.settings import RadioSettings
 from simulator.topology import Topology, line
 
 SKY = "Because air scatters blue light more than red light."
@@ -31,10 +32,14 @@ def wish(question: str, **how: object) -> Wish:
     return Wish((Turn(Role.USER, question),), **how)
 
 
+PLAIN = RadioSettings(has_pkc=False)
+"""Radios without key pairs: relays read direct messages."""
+
+
 class World:
-    def __init__(self, topology: Topology, preset: str, seed: int, loss: float) -> None:
+    def __init__(self, topology: Topology, preset: str, seed: int, loss: float, settings: RadioSettings) -> None:
         self.seed = seed
-        self.air = Neighbourhood(topology, PRESETS[preset], seed=seed, loss=loss)
+        self.air = Neighbourhood(topology, PRESETS[preset], seed=seed, loss=loss, settings=settings)
 
     def address(self, radio: str) -> str:
         return address_of(self.air.radio(radio).node_number)
@@ -58,9 +63,14 @@ class World:
 
 @asynccontextmanager
 async def world(
-    topology: Topology | None = None, *, preset: str = "SHORT_FAST", seed: int = 1, loss: float = 0.0
+    topology: Topology | None = None,
+    *,
+    preset: str = "SHORT_FAST",
+    seed: int = 1,
+    loss: float = 0.0,
+    settings: RadioSettings = PLAIN,
 ) -> AsyncIterator[tuple[World, trio.Nursery]]:
-    here = World(topology or line(3), preset, seed, loss)
+    here = World(topology or line(3), preset, seed, loss, settings)
     with unwrapped():
         async with trio.open_nursery() as nursery:
             await nursery.start(here.air.run)

@@ -69,7 +69,7 @@ async def test_a_custom_setting_has_no_preset_name():
         assert (await heard.until_kind(RadioUp)).info.preset == ""
 
 
-async def test_a_packet_crosses_a_relay_and_both_acknowledgements_come_back():
+async def test_a_packet_crosses_a_relay_sealed_and_its_receiver_acknowledges_it():
     async with (
         served(3) as (neighbourhood, addresses),
         running(tcp(addresses["A"])) as (a, heard_a),
@@ -80,9 +80,9 @@ async def test_a_packet_crosses_a_relay_and_both_acknowledgements_come_back():
         number_a, number_c = (neighbourhood.radios[name].node_number for name in "AC")
         packet_id = await a.transmit(b"\x00\xff?", to=number_c, port=256, want_ack=True)
         packet = await heard_c.until_kind(RadioPacket)
-        assert packet == RadioPacket(number_a, number_c, 256, b"\x00\xff?", packet_id, 3, 2, 6.0)
+        assert packet == RadioPacket(number_a, number_c, 256, b"\x00\xff?", packet_id, 3, 2, 6.0, pkc=True)
         await heard_a.until(lambda event: event == RadioAck(packet_id, number_c, 0))
-        assert RadioAck(packet_id, number_a, 0) in heard_a.events
+        assert RadioAck(packet_id, number_a, 0) not in heard_a.events
 
 
 async def test_our_packets_are_sent_behind_peoples():

@@ -1,66 +1,18 @@
 """A virtual radio's firmware on the shared air, held to what the native firmware was seen to do."""
 
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import trio
+from radio_world import LONG_FAST, PLAIN, Phone, diamond, mesh, number
 
-from protocol.airtime import PRESETS
-from simulator.neighbourhood import Neighbourhood
 from simulator.packet import BROADCAST, ROUTING_PORT, Packet, RoutingError
-from simulator.radio import Client
-from simulator.topology import Topology, full, line
-
-DIAMOND = Topology.both_ways(("A", "B", "C", "D"), (("A", "B"), ("A", "C"), ("B", "C"), ("B", "D"), ("C", "D")))
-LONG_FAST = PRESETS["LONG_FAST"]
-
-
-class Phone(Client):
-    """A client that keeps what its radio says, with the time."""
-
-    def __init__(self, radio):
-        self.radio = radio
-        self.packets, self.acks, self.statuses, self.farewells = [], [], [], []
-        radio.attach(self)
-
-    def heard(self, packet, snr_db):
-        if packet.port == ROUTING_PORT:
-            kind = "implicit" if packet.sender == self.radio.node_number else "real"
-            self.acks.append((packet.request_id, kind, packet.payload[-1], round(trio.current_time(), 3)))
-        else:
-            self.packets.append(packet)
-
-    def queued(self, status):
-        self.statuses.append((status.packet_id, status.error, status.free))
-
-    def gone(self, reason):
-        self.farewells.append(reason)
-
-    def send(self, to=BROADCAST, payload=b"hello", port=256, want_ack=False, hop_limit=0, priority=0):
-        return self.radio.submit(Packet(0, to, 0, port, payload, want_ack, hop_limit, priority=priority))
-
-
-@asynccontextmanager
-async def mesh(topology, preset=LONG_FAST, seed=1, loss=0.0):
-    """A running neighbourhood, a phone on every radio, and the list of its finished transmissions."""
-    neighbourhood = Neighbourhood(topology, preset, seed=seed, loss=loss)
-    flown = []
-    neighbourhood.medium.observe(lambda transmission: flown.append(transmission) if transmission.ended else None)
-    phones = {name: Phone(radio) for name, radio in neighbourhood.radios.items()}
-    async with trio.open_nursery() as nursery:
-        await nursery.start(neighbourhood.run)
-        yield neighbourhood, phones, flown
-        nursery.cancel_scope.cancel()
-
-
-def number(phones, name):
-    return phones[name].radio.node_number
+from simulator.topology import full, line
 
 
 async def test_a_direct_message_crosses_a_line_of_three_in_two_transmissions(autojump_clock):
-    async with mesh(line(3)) as (_, phones, flown):
+    async with mesh(line(3), PLAIN) as (_, phones, flown):
         phones["A"].send(to=number(phones, "C"))
         await trio.sleep(60)
         assert [transmission.radio for transmission in flown] == ["A", "B"]
@@ -71,7 +23,7 @@ async def test_a_direct_message_crosses_a_line_of_three_in_two_transmissions(aut
 
 
 async def test_a_broadcast_is_relayed_once_by_everybody_and_delivered_once(autojump_clock):
-    async with mesh(line(3)) as (_, phones, flown):
+    async with mesh(line(3), PLAIN) as (_, phones, flown):
         phones["A"].send(port=1)
         await trio.sleep(60)
         assert [transmission.radio for transmission in flown] == ["A", "B", "C"]
@@ -79,7 +31,7 @@ async def test_a_broadcast_is_relayed_once_by_everybody_and_delivered_once(autoj
 
 
 async def test_the_hop_limit_ends_a_flood(autojump_clock):
-    async with mesh(line(7)) as (_, phones, flown):
+    async with mesh(line(7), PLAIN) as (_, phones, flown):
         phones["A"].send()
         await trio.sleep(60)
         assert [transmission.hop_limit for transmission in flown] == [3, 2, 1, 0]
@@ -87,7 +39,7 @@ async def test_the_hop_limit_ends_a_flood(autojump_clock):
 
 
 async def test_a_client_may_ask_for_fewer_or_more_hops_up_to_seven(autojump_clock):
-    async with mesh(line(10)) as (_, phones, flown):
+    async with mesh(line(10), PLAIN) as (_, phones, flown):
         phones["A"].send(hop_limit=1)
         await trio.sleep(60)
         assert len(flown) == 2
@@ -99,8 +51,8 @@ async def test_a_client_may_ask_for_fewer_or_more_hops_up_to_seven(autojump_cloc
 async def test_hearing_a_relay_cancels_ones_own(autojump_clock):
     sends = []
     for seed in range(60):
-        async with mesh(DIAMOND, seed=seed) as (_, phones, flown):
-            phones["A"].send(to=number(phones, "D"))
+        async with mesh(diamond(2), PLAIN, seed=seed) as (_, phones, flown):
+            phones["A"].send(to=number(phones, "Z"))
             await trio.sleep(60)
             sends.append(len(flown))
             assert len(flown) == 2 or flown[1].time_s == pytest.approx(flown[2].time_s, abs=0.02)
@@ -110,7 +62,7 @@ async def test_hearing_a_relay_cancels_ones_own(autojump_clock):
 async def test_relays_wait_as_long_as_the_native_firmware_does_at_this_snr(autojump_clock):
     waits_s = []
     for seed in range(80):
-        async with mesh(line(3), seed=seed) as (_, phones, flown):
+        async with mesh(line(3), PLAIN, seed=seed) as (_, phones, flown):
             sent_s = trio.current_time()
             phones["A"].send(to=number(phones, "C"))
             await trio.sleep(30)
@@ -122,7 +74,7 @@ async def test_relays_wait_as_long_as_the_native_firmware_does_at_this_snr(autoj
 
 
 async def test_nobody_starts_while_hearing_somebody(autojump_clock):
-    async with mesh(full(4), seed=3) as (_, phones, flown):
+    async with mesh(full(4), PLAIN, seed=3) as (_, phones, flown):
         for phone in phones.values():
             phone.send(payload=bytes(100))
         await trio.sleep(120)
@@ -133,7 +85,7 @@ async def test_nobody_starts_while_hearing_somebody(autojump_clock):
 
 
 async def test_the_destination_answers_and_the_relay_is_overheard(autojump_clock):
-    async with mesh(line(3)) as (_, phones, flown):
+    async with mesh(line(3), PLAIN) as (_, phones, flown):
         sent = phones["A"].send(to=number(phones, "C"), want_ack=True)
         await trio.sleep(60)
         assert [(ack[0], ack[1], ack[2]) for ack in phones["A"].acks] == [(sent, "implicit", 0), (sent, "real", 0)]
@@ -148,7 +100,7 @@ async def test_the_destination_answers_and_the_relay_is_overheard(autojump_clock
 
 
 async def test_a_direct_neighbour_gives_only_the_real_acknowledgement(autojump_clock):
-    async with mesh(line(2)) as (_, phones, flown):
+    async with mesh(line(2), PLAIN) as (_, phones, flown):
         sent = phones["A"].send(to=number(phones, "B"), want_ack=True)
         await trio.sleep(60)
         assert [(ack[0], ack[1]) for ack in phones["A"].acks] == [(sent, "real")]
@@ -156,7 +108,7 @@ async def test_a_direct_neighbour_gives_only_the_real_acknowledgement(autojump_c
 
 
 async def test_a_texts_acknowledgement_asks_for_one_itself(autojump_clock):
-    async with mesh(line(2)) as (_, phones, flown):
+    async with mesh(line(2), PLAIN) as (_, phones, flown):
         phones["A"].send(to=number(phones, "B"), port=1, want_ack=True)
         await trio.sleep(60)
         assert [(transmission.radio, transmission.port) for transmission in flown] == [
@@ -168,7 +120,7 @@ async def test_a_texts_acknowledgement_asks_for_one_itself(autojump_clock):
 
 
 async def test_without_an_acknowledgement_a_packet_is_sent_three_times_then_given_up(autojump_clock):
-    async with mesh(line(2)) as (neighbourhood, phones, flown):
+    async with mesh(line(2), PLAIN) as (neighbourhood, phones, flown):
         neighbourhood.radios["B"].switch_off()
         sent = phones["A"].send(to=number(phones, "B"), payload=bytes(20), want_ack=True)
         await trio.sleep(60)
@@ -181,7 +133,7 @@ async def test_without_an_acknowledgement_a_packet_is_sent_three_times_then_give
 
 
 async def test_a_broadcast_that_wants_an_acknowledgement_gets_the_implicit_one(autojump_clock):
-    async with mesh(line(2)) as (_, phones, _flown):
+    async with mesh(line(2), PLAIN) as (_, phones, _flown):
         sent = phones["A"].send(want_ack=True)
         await trio.sleep(60)
         assert [(ack[0], ack[1], ack[2]) for ack in phones["A"].acks] == [(sent, "implicit", 0)]
@@ -189,7 +141,7 @@ async def test_a_broadcast_that_wants_an_acknowledgement_gets_the_implicit_one(a
 
 
 async def test_a_retransmission_that_arrives_again_is_acknowledged_again_but_delivered_once(autojump_clock):
-    async with mesh(line(2)) as (neighbourhood, phones, flown):
+    async with mesh(line(2), PLAIN) as (neighbourhood, phones, flown):
         neighbourhood.medium.connect("B", "A", None)
         phones["A"].send(to=number(phones, "B"), want_ack=True)
         await trio.sleep(60)
@@ -198,7 +150,7 @@ async def test_a_retransmission_that_arrives_again_is_acknowledged_again_but_del
 
 
 async def test_a_message_to_oneself_is_acknowledged_and_stays_off_the_air(autojump_clock):
-    async with mesh(line(2)) as (_, phones, flown):
+    async with mesh(line(2), PLAIN) as (_, phones, flown):
         sent = phones["A"].send(to=number(phones, "A"), want_ack=True)
         await trio.sleep(1)
         assert [ack[:3] for ack in phones["A"].acks] == [(sent, "implicit", 0)]
@@ -207,8 +159,9 @@ async def test_a_message_to_oneself_is_acknowledged_and_stays_off_the_air(autoju
 
 @pytest.mark.parametrize(("port", "longest"), [(1, 232), (256, 231)])
 async def test_the_longest_payload_flies_and_one_byte_more_is_refused(autojump_clock, port, longest):
-    async with mesh(line(2)) as (_, phones, flown):
+    async with mesh(line(2), PLAIN) as (_, phones, flown):
         fits = phones["A"].send(port=port, payload=bytes(longest))
+        await trio.sleep(3)
         too_long = phones["A"].send(port=port, payload=bytes(longest + 1))
         await trio.sleep(60)
         assert [status[:2] for status in phones["A"].statuses] == [(fits, 0), (too_long, RoutingError.TOO_LARGE)]
@@ -217,17 +170,17 @@ async def test_the_longest_payload_flies_and_one_byte_more_is_refused(autojump_c
 
 
 async def test_a_reply_and_a_wanted_response_cost_their_bytes(autojump_clock):
-    async with mesh(line(2)) as (_, phones, flown):
+    async with mesh(line(2), PLAIN) as (_, phones, flown):
         plain = Packet(0, BROADCAST, 0, 256, b"")
         for packet in (plain, replace(plain, reply_id=7), replace(plain, want_response=True)):
             phones["A"].radio.submit(packet)
         await trio.sleep(60)
-        own = [transmission.phy_bytes for transmission in flown if not transmission.relayed]
+        own = [transmission.phy_bytes for transmission in flown if transmission.radio == "A"]
         assert sorted(own) == [23, 25, 28]
 
 
 async def test_the_queue_takes_sixteen_and_refuses_the_next(autojump_clock):
-    async with mesh(line(2)) as (_, phones, flown):
+    async with mesh(line(2), PLAIN) as (_, phones, flown):
         ids = [phones["A"].send() for _ in range(17)]
         await trio.sleep(300)
         assert phones["A"].statuses == [
@@ -238,7 +191,7 @@ async def test_the_queue_takes_sixteen_and_refuses_the_next(autojump_clock):
 
 
 async def test_a_persons_text_passes_bulk_traffic_that_came_before_it(autojump_clock):
-    async with mesh(line(2)) as (_, phones, flown):
+    async with mesh(line(2), PLAIN) as (_, phones, flown):
         bulk = [phones["A"].send(priority=10) for _ in range(3)]
         private = phones["A"].send()
         text = phones["A"].send(port=1)
@@ -248,7 +201,7 @@ async def test_a_persons_text_passes_bulk_traffic_that_came_before_it(autojump_c
 
 
 async def test_a_full_queue_gives_up_bulk_traffic_for_a_text(autojump_clock):
-    async with mesh(line(2)) as (_, phones, flown):
+    async with mesh(line(2), PLAIN) as (_, phones, flown):
         bulk = [phones["A"].send(priority=10) for _ in range(16)]
         text = phones["A"].send(port=1)
         await trio.sleep(300)
@@ -257,7 +210,7 @@ async def test_a_full_queue_gives_up_bulk_traffic_for_a_text(autojump_clock):
 
 
 async def test_utilisation_counts_what_was_heard_in_the_last_minute(autojump_clock):
-    async with mesh(line(2)) as (neighbourhood, phones, flown):
+    async with mesh(line(2), PLAIN) as (neighbourhood, phones, flown):
         phones["A"].send(payload=bytes(200), hop_limit=1, to=number(phones, "B"))
         await trio.sleep(20)
         assert neighbourhood.radios["B"].utilisation_percent == pytest.approx(flown[0].airtime_s / 60 * 100)
@@ -266,19 +219,32 @@ async def test_utilisation_counts_what_was_heard_in_the_last_minute(autojump_clo
         assert neighbourhood.radios["B"].utilisation_percent == 0
 
 
-async def test_a_radio_keeps_the_last_eight_packets_for_a_client_that_is_away(autojump_clock):
-    async with mesh(line(2)) as (neighbourhood, phones, _):
+@pytest.mark.parametrize(("port", "kept"), [(256, b"abcdefgh"), (1, b"cdefghij")])
+async def test_a_small_radio_keeps_eight_packets_for_a_client_that_is_away_and_a_new_text_costs_the_oldest(
+    autojump_clock, port, kept
+):
+    async with mesh(line(2), replace(PLAIN, kept_packets=8)) as (neighbourhood, phones, _):
         neighbourhood.radios["B"].detach(phones["B"])
         for letter in b"abcdefghij":
-            phones["A"].send(payload=bytes([letter]))
+            phones["A"].send(payload=bytes([letter]), port=port)
             await trio.sleep(10)
         assert phones["B"].packets == []
         late = Phone(neighbourhood.radios["B"])
-        assert b"".join(packet.payload for packet in late.packets) == b"cdefghij"
+        assert b"".join(packet.payload for packet in late.packets) == kept
+
+
+async def test_a_radio_keeps_thirty_two_packets_but_none_of_its_own_telemetry(autojump_clock):
+    async with mesh(line(2), PLAIN) as (neighbourhood, phones, _):
+        neighbourhood.radios["B"].detach(phones["B"])
+        for index in range(40):
+            phones["A"].send(payload=bytes([index]))
+            await trio.sleep(10)
+        late = Phone(neighbourhood.radios["B"])
+        assert b"".join(packet.payload for packet in late.packets) == bytes(range(32))
 
 
 async def test_a_new_client_takes_the_radio_from_the_old_one(autojump_clock):
-    async with mesh(line(2)) as (neighbourhood, phones, _):
+    async with mesh(line(2), PLAIN) as (neighbourhood, phones, _):
         newcomer = Phone(neighbourhood.radios["B"])
         phones["A"].send()
         await trio.sleep(10)
@@ -288,7 +254,7 @@ async def test_a_new_client_takes_the_radio_from_the_old_one(autojump_clock):
 
 
 async def test_a_radio_switched_on_again_starts_afresh(autojump_clock):
-    async with mesh(line(3)) as (neighbourhood, phones, flown):
+    async with mesh(line(3), PLAIN) as (neighbourhood, phones, flown):
         neighbourhood.radios["B"].switch_off()
         phones["A"].send(to=number(phones, "C"))
         await trio.sleep(30)
@@ -302,7 +268,7 @@ async def test_a_radio_switched_on_again_starts_afresh(autojump_clock):
 
 
 async def test_a_radio_switched_off_amid_its_work_says_nothing_more(autojump_clock):
-    async with mesh(line(3)) as (neighbourhood, phones, flown):
+    async with mesh(line(3), PLAIN) as (neighbourhood, phones, flown):
         phones["A"].send(to=number(phones, "C"), want_ack=True)
         await trio.sleep(0.3)
         neighbourhood.radios["A"].switch_off()

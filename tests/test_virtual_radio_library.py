@@ -10,15 +10,16 @@ from pubsub import pub
 
 from protocol.airtime import PRESETS
 from simulator.neighbourhood import Neighbourhood
+from simulator.settings import RadioSettings
 from simulator.topology import line
 
 pytestmark = pytest.mark.realtime
 
 
 @asynccontextmanager
-async def served(length):
+async def served(length, settings=None):
     """A line of radios on TCP: (neighbourhood, addresses by name)."""
-    neighbourhood = Neighbourhood(line(length), PRESETS["SHORT_TURBO"], seed=1)
+    neighbourhood = Neighbourhood(line(length), PRESETS["SHORT_TURBO"], seed=1, settings=settings)
     async with trio.open_nursery() as nursery:
         await nursery.start(neighbourhood.run)
         yield neighbourhood, await nursery.start(neighbourhood.serve)
@@ -98,12 +99,13 @@ async def test_text_and_private_data_cross_a_relay_with_acknowledgements():
         number_c = c.myInfo.my_node_num
         await trio.to_thread.run_sync(partial(a.sendText, "hello C", number_c, wantAck=True, onResponse=onAckNak))
         await until(lambda: answers)
-        assert answers == [(a.myInfo.my_node_num, "NONE")]
+        assert answers == [(number_c, "NONE")]
         await trio.to_thread.run_sync(partial(a.sendData, b"\x00\xff\x80", number_c, portNum=256, wantAck=True))
         await until(lambda: payloads(heard_at_c(), "PRIVATE_APP"))
         text = next(packet for packet in heard_at_c() if packet["decoded"]["portnum"] == "TEXT_MESSAGE_APP")
         assert (text["decoded"]["text"], text["hopStart"], text["hopLimit"]) == ("hello C", 3, 2)
         assert text["fromId"] == f"!{a.myInfo.my_node_num:08x}"
+        assert text["pkiEncrypted"]
         assert payloads(heard_at_c(), "PRIVATE_APP") == [b"\x00\xff\x80"]
 
 
@@ -155,9 +157,9 @@ async def test_the_command_line_sends_a_text_to_everybody():
         await until(lambda: payloads(heard(), "TEXT_MESSAGE_APP") == [b"hello"])
 
 
-@pytest.mark.parametrize(("receiver", "verdict"), [("B", "Received an ACK"), ("C", "Received an implicit ACK")])
-async def test_the_command_line_waits_for_an_acknowledgement(receiver, verdict):
-    async with served(3) as (neighbourhood, addresses):
-        number = neighbourhood.radios[receiver].node_number
+@pytest.mark.parametrize(("has_pkc", "verdict"), [(True, "Received an ACK"), (False, "Received an implicit ACK")])
+async def test_the_command_line_waits_for_an_acknowledgement(has_pkc, verdict):
+    async with served(3, RadioSettings(has_pkc=has_pkc)) as (neighbourhood, addresses):
+        number = neighbourhood.radios["C"].node_number
         printed = await command_line(addresses["A"], "--sendtext", "hi", "--dest", f"!{number:08x}", "--ack")
         assert verdict in printed

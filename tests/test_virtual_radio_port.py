@@ -5,18 +5,19 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from nodes.interfaces import RadioAck, RadioDown, RadioPacket, RadioUp
+from nodes.interfaces import RadioAck, RadioDown, RadioNode, RadioPacket, RadioUp
 from protocol.airtime import PRESETS
 from protocol.errors import LocalError
 from simulator.neighbourhood import Neighbourhood
 from simulator.radio import VirtualRadioPort
+from simulator.settings import RadioSettings
 from simulator.topology import line
 
 
 @asynccontextmanager
-async def ports(length, seed=1):
-    """A line of radios with a port on each: (neighbourhood, ports by name, events by name)."""
-    neighbourhood = Neighbourhood(line(length), PRESETS["SHORT_FAST"], seed=seed)
+async def ports(length, seed=1, settings=None, **special):
+    """A line of radios with a port on each: (neighbourhood, ports by name, events by name, known nodes aside)."""
+    neighbourhood = Neighbourhood(line(length), PRESETS["SHORT_FAST"], seed=seed, settings=settings, special=special)
     by_name = {name: VirtualRadioPort(radio) for name, radio in neighbourhood.radios.items()}
     events = {name: [] for name in by_name}
     async with trio.open_nursery() as nursery:
@@ -24,6 +25,8 @@ async def ports(length, seed=1):
         for name, port in by_name.items():
             nursery.start_soon(port.run, events[name].append)
         await trio.sleep(1)
+        for told in events.values():
+            told[:] = [event for event in told if not isinstance(event, RadioNode)]
         yield neighbourhood, by_name, events
         nursery.cancel_scope.cancel()
 
@@ -42,8 +45,17 @@ async def test_a_packet_arrives_with_its_path_and_is_acknowledged(autojump_clock
         a, c = (neighbourhood.radios[name].node_number for name in "AC")
         packet_id = await port["A"].transmit(b"question", to=c, port=256, want_ack=True)
         await trio.sleep(30)
-        assert events["C"][1:] == [RadioPacket(a, c, 256, b"question", packet_id, 3, 2, 6.0)]
+        assert events["C"][1:] == [RadioPacket(a, c, 256, b"question", packet_id, 3, 2, 6.0, pkc=True)]
         assert events["C"][1].hops == 2
+        assert events["A"][1:] == [RadioAck(packet_id, c, 0)]
+
+
+async def test_where_relays_can_read_a_packet_its_sender_hears_of_it_twice(autojump_clock):
+    async with ports(3, settings=RadioSettings(has_pkc=False)) as (neighbourhood, port, events):
+        a, c = (neighbourhood.radios[name].node_number for name in "AC")
+        packet_id = await port["A"].transmit(b"question", to=c, port=256, want_ack=True)
+        await trio.sleep(30)
+        assert events["C"][1:] == [RadioPacket(a, c, 256, b"question", packet_id, 3, 2, 6.0)]
         assert events["A"][1:] == [RadioAck(packet_id, a, 0), RadioAck(packet_id, c, 0)]
 
 
@@ -92,7 +104,7 @@ async def test_a_radio_that_is_switched_off_and_on_is_down_and_up(autojump_clock
             await port["A"].transmit(b"?", to=0xFFFFFFFF, port=256)
         neighbourhood.radios["A"].switch_on()
         await trio.sleep(5)
-        assert isinstance(events["A"][-1], RadioUp)
+        assert isinstance(events["A"][2], RadioUp)
         await port["A"].transmit(b"back", to=0xFFFFFFFF, port=256)
         await trio.sleep(5)
         assert events["B"][-1].payload == b"back"

@@ -1,0 +1,146 @@
+"""What a radio's owner can set, as one frozen value: role, rebroadcast mode, channels, region, firmware version.
+
+Data and its checks only. A radio whose settings change restarts with the new value; what they do is told in
+`simulator.relaying`, `simulator.sealing` and `simulator.firmware`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from protocol.airtime import Preset
+from protocol.errors import LocalError
+from simulator.channels import CHANNELS_MAX, REGIONS, Channel, expanded_key
+
+__all__ = [
+    "DEFAULT_HOP_LIMIT",
+    "MAX_HOP_LIMIT",
+    "REBROADCAST_MODES",
+    "ROLES",
+    "KnownNode",
+    "RadioSettings",
+    "key_pair",
+    "public_key",
+]
+
+DEFAULT_HOP_LIMIT = 3
+MAX_HOP_LIMIT = 7
+
+ROLES = {
+    "CLIENT": "ALL",
+    "CLIENT_MUTE": "ALL",
+    "ROUTER": "CORE_PORTNUMS_ONLY",
+    "TRACKER": "ALL",
+    "SENSOR": "ALL",
+    "TAK": "ALL",
+    "CLIENT_HIDDEN": "LOCAL_ONLY",
+    "LOST_AND_FOUND": "ALL",
+    "TAK_TRACKER": "ALL",
+    "ROUTER_LATE": "ALL",
+    "CLIENT_BASE": "ALL",
+}
+"""Role -> the rebroadcast mode that choosing it installs (firmware `NodeDB::installRoleDefaults`)."""
+
+REBROADCAST_MODES = ("ALL", "ALL_SKIP_DECODING", "LOCAL_ONLY", "KNOWN_ONLY", "NONE", "CORE_PORTNUMS_ONLY")
+
+
+@dataclass(frozen=True, slots=True)
+class RadioSettings:
+    """One radio's settings; the defaults are those of a radio out of the box with its region set."""
+
+    role: str = "CLIENT"
+    rebroadcast_mode: str = ""
+    """Empty for the one that the role installs."""
+    firmware: str = "2.8.0"
+    """Before 2.8, packets that a relay can't read are relayed once and give implicit acknowledgements."""
+    channels: tuple[Channel, ...] = (Channel(),)
+    """The primary one first."""
+    region: str = "US"
+    """`UNSET` transmits nothing."""
+    preset: Preset | None = None
+    """None for the one that the air around uses."""
+    hop_limit: int = DEFAULT_HOP_LIMIT
+    licensed: bool = False
+    """Amateur radio: nothing is encrypted."""
+    ok_to_mqtt: bool = False
+    has_pkc: bool = True
+    """Whether it has a key pair, seals direct messages for their receiver, and refuses texts that are not."""
+    signs: bool = False
+    """Whether broadcasts carry a signature of 66 bytes, where it fits, as builds of 2.8 with XEdDSA do."""
+    chatter: bool = False
+    """Whether it announces itself (NodeInfo) half a minute after its start and every three hours."""
+    kept_packets: int = 32
+    """How many packets it keeps for a client that is away; small boards 8."""
+    long_name: str = ""
+    short_name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise LocalError(f"unknown role {self.role!r}", "", f"use one of {', '.join(ROLES)}")
+        if self.rebroadcast_mode and self.rebroadcast_mode not in REBROADCAST_MODES:
+            raise LocalError(
+                f"unknown rebroadcast mode {self.rebroadcast_mode!r}", "", f"use one of {', '.join(REBROADCAST_MODES)}"
+            )
+        if self.region not in REGIONS:
+            raise LocalError(f"unknown region {self.region!r}", "", f"use one of {', '.join(REGIONS)}")
+        if not 1 <= len(self.channels) <= CHANNELS_MAX:
+            raise LocalError(f"a radio has 1 to {CHANNELS_MAX} channels, not {len(self.channels)}")
+        if not 0 <= self.hop_limit <= MAX_HOP_LIMIT:
+            raise LocalError(f"the hop limit {self.hop_limit} is impossible", "", f"use 0 to {MAX_HOP_LIMIT}")
+
+    @property
+    def mode(self) -> str:
+        """The rebroadcast mode in force."""
+        return self.rebroadcast_mode or ROLES[self.role]
+
+    @property
+    def relays_repeats(self) -> bool:
+        """True for firmware that relays every copy of what it can't read (2.8.0)."""
+        return tuple(int(part) for part in self.firmware.split(".")[:2]) >= (2, 8)
+
+    @property
+    def transmits(self) -> bool:
+        """False while no region is set."""
+        return self.region != "UNSET"
+
+    def key_of(self, index: int) -> bytes:
+        """The expanded key of a channel; none in licensed mode."""
+        if self.licensed:
+            return b""
+        return expanded_key(self.channels[index].key or self.channels[0].key)
+
+
+@dataclass(slots=True)
+class KnownNode:
+    """What a radio knows of a node: its node database, which it shows to clients."""
+
+    number: int
+    long_name: str = ""
+    short_name: str = ""
+    hops_away: int = 0
+    """As Meshtastic counts: 0 for a direct neighbour."""
+    snr_db: float = 0.0
+    role: str = "CLIENT"
+    public_key: bytes = b""
+    """Empty until its NodeInfo was heard: nothing can be sealed for it."""
+    licensed: bool = False
+    channel: int = 0
+    """Index of our channel on which its NodeInfo came."""
+    via_mqtt: bool = False
+
+    @property
+    def has_user(self) -> bool:
+        """True once its NodeInfo was heard."""
+        return bool(self.long_name)
+
+
+def key_pair(node_number: int) -> tuple[bytes, bytes]:
+    """A private and a public key for a node: stable, of the real length, and no cryptography at all."""
+    private = sha256(b"virtual radio %d" % node_number).digest()
+    return private, public_key(private)
+
+
+def public_key(private: bytes) -> bytes:
+    """The public key that goes with a private one here."""
+    return sha256(b"public" + private).digest()

@@ -1,0 +1,122 @@
+"""When a radio transmits: its queue, the contention before each send, and what it counts of the air.
+
+Source: firmware `RadioLibInterface`, `RadioInterface`. Takes closed packets; knows not what they are for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from protocol.airtime import Preset
+from simulator.airload import AirLoad
+from simulator.channels import REGIONS
+from simulator.host import Host
+from simulator.packet import Packet
+from simulator.relaying import late_wait_slots, own_window, relay_wait_slots
+from simulator.settings import RadioSettings
+from simulator.txqueue import Queued, TransmitQueue
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from simulator.medium import Timer
+
+__all__ = ["Transmitter"]
+
+
+class Transmitter:
+    """One radio's way to the air."""
+
+    def __init__(self, host: Host, settings: RadioSettings, preset: Preset, rng: Random) -> None:
+        self._host = host
+        self._settings = settings
+        self._preset = preset
+        self._rng = rng
+        self._queue = TransmitQueue()
+        self._load = AirLoad()
+        self._timer: Timer | None = None
+
+    @property
+    def free_places(self) -> int:
+        """Places left in the queue."""
+        return self._queue.free_places
+
+    @property
+    def utilisation_percent(self) -> float:
+        """Share of the last minute in which the channel was in use here."""
+        return self._load.channel_percent(self._host.now_s)
+
+    @property
+    def sending_percent(self) -> float:
+        """Share of the last hour in which it sent."""
+        return self._load.sending_percent(self._host.now_s)
+
+    @property
+    def window(self) -> int:
+        """Exponent of the contention window for own packets."""
+        return own_window(self.utilisation_percent)
+
+    @property
+    def within_duty_cycle(self) -> bool:
+        """False when the region's share of the hour is used up."""
+        limit_percent = REGIONS[self._settings.region][2]
+        return limit_percent >= 100 or self.sending_percent <= limit_percent
+
+    def queue(self, packet: Packet, priority: int, snr_db: float | None) -> bool:
+        """Take a packet to send, relayed ones with the SNR they were heard with; False when there is no place."""
+        taken = self._queue.add(Queued(packet, priority, snr_db))
+        self.arm()
+        return taken
+
+    def find(self, key: tuple[int, int]) -> Queued | None:
+        """A waiting copy of a packet."""
+        return self._queue.find(key)
+
+    def cancel(self, key: tuple[int, int]) -> None:
+        """Drop one waiting copy of a packet."""
+        if waiting := self._queue.find(key):
+            self._queue.remove(waiting)
+
+    def put_off(self, key: tuple[int, int]) -> None:
+        """Move a waiting copy behind all others and into the window after them, once."""
+        waiting = self._queue.find(key)
+        if waiting and not waiting.not_before_s:
+            self._queue.remove(waiting)
+            wait_s = late_wait_slots(waiting.snr_db or 0.0) * self._preset.slot_s
+            self._queue.add(replace(waiting, not_before_s=self._host.now_s + wait_s))
+
+    def sent(self, airtime_s: float) -> None:
+        """A transmission is over."""
+        self._load.sent(self._host.now_s, airtime_s)
+        self.arm()
+
+    def sensed(self, airtime_s: float) -> None:
+        """The channel was in use by somebody else."""
+        self._load.sensed(self._host.now_s, airtime_s)
+
+    def stop(self) -> None:
+        """Send no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def arm(self) -> None:
+        """Draw how long the front of the queue waits for the channel, unless a wait is under way."""
+        front = self._queue.front
+        if self._timer is None and front is not None:
+            if front.snr_db is None:
+                slots = self._rng.randrange(1 << self.window)
+            else:
+                slots = relay_wait_slots(self._settings, front.snr_db, self._rng)
+            due_s = max(self._host.now_s, front.not_before_s) + slots * self._preset.slot_s
+            self._timer = self._host.call_at(due_s, self._wait_is_over)
+
+    def _wait_is_over(self) -> None:
+        self._timer = None
+        front = self._queue.front
+        if front is None:
+            return
+        if self._host.channel_is_free() and front.not_before_s <= self._host.now_s:
+            self._host.transmit(self._queue.pop().packet)
+        else:
+            self.arm()
