@@ -128,7 +128,7 @@ class Lookout:
         """Wait a little for a radio that is away, where that could help."""
         if self._pumps and _too_long_for_radio(search.wish) is None:
             with trio.move_on_at(min(search.until, trio.current_time() + _BEARER_PATIENCE_S)):
-                while all(pump.bearer.problem for pump in self._pumps):
+                while all(pump.problem for pump in self._pumps):
                     await self._changed.park()
 
     def nobody(self, search: Search) -> MeshaiError:
@@ -191,10 +191,9 @@ class Lookout:
         too_long = _too_long_for_radio(search.wish)
         if too_long is not None:
             return too_long
-        if pump.bearer.problem:
-            return LocalError(
-                "the question can't leave this device", pump.bearer.problem, "check the radio's cable and address"
-            )
+        if pump.problem:
+            fix = "`meshai quiet --off` lets it speak" if pump.silent else "check the radio's cable and address"
+            return LocalError("the question can't leave this device", pump.problem, fix)
         wait_s = pump.air_wait_s(question_bytes(search.wish))
         if wait_s > 0 and trio.current_time() + wait_s > search.until:
             return LocalError(

@@ -1,7 +1,7 @@
 """Session to bearer and back: the only place that sends.
 
 Owns one session on one bearer. Takes packets as the airtime budget and the bearer allow, hands arriving frames and
-due timers to the session, and every event to its owner.
+due timers to the session, and every event to its owner. A silent pump sends nothing at all.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from nodes.interfaces import Bearer, Cost, Received
+from nodes.interfaces import Bearer, Cost, RadioLoad, Received
 from nodes.trace import Trace
+from nodes.turns import Claim, Shares, Turns
 from protocol import limits
+from protocol.airtime import transmissions
 from protocol.budget import AirtimeBudget
 from protocol.errors import LocalError
 from protocol.events import Dropped, Event
@@ -32,6 +34,7 @@ __all__ = ["Pump"]
 
 _RETRY_S = 2.0
 """Pause after the bearer failed to send."""
+_SILENT = "this node is silent"
 
 
 @dataclass(slots=True)
@@ -66,18 +69,31 @@ class Pump:
         self.session = Session(rng=rng, path_time=bearer.path_time_s, serves=serves, coder=coder)
         self.peers = PeerTable()
         """Who was heard on this bearer."""
-        self._airtime_share = airtime_share
+        self.shares = Shares()
+        """What each asker has had of the air."""
+        self.silent = False
+        """While True, nothing is sent; see `hush`."""
         self._changed = changed
         self._trace = trace
         self._handle = handle
         self._accounts: dict[int, _Account] = {}
         """By question, the oldest first."""
-        self._in_hand = 0
-        """Packets taken from the session and not yet sent, 0 or 1."""
-        self._air = trio.Lock()
-        """Held by whoever sends or waits for the budget to allow it: turns come first come, first served."""
+        self._in_hand: Packet | None = None
+        """Taken from the session and not yet sent."""
+        self._load: RadioLoad | None = None
+        self._turns = Turns(self.budget, self.shares, trace)
         self._sender = trio.lowlevel.ParkingLot()
         self._timer = trio.lowlevel.ParkingLot()
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be sent now, in plain words; empty when it can."""
+        return _SILENT if self.silent else self.bearer.problem
+
+    def hush(self, *, silent: bool) -> None:
+        """Send nothing from now on, or speak again. What waited is withdrawn."""
+        self.silent = silent
+        self.wake()
 
     def wake(self) -> None:
         """Look at the session again: something was asked of it. Also hands out its events."""
@@ -88,6 +104,7 @@ class Pump:
                 self._handle(self, event)
         self._sender.unpark_all()
         self._timer.unpark_all()
+        self._turns.look_again()
 
     def open_account(self, ask_id: int, peer: str) -> None:
         """From now on, count what our question to `peer` costs."""
@@ -104,20 +121,46 @@ class Pump:
         """Stop counting for a question."""
         del self._accounts[ask_id]
 
-    def air_wait_s(self, message_bytes: int) -> float:
-        """Seconds until the budget lets a message leave, after all that waits already; infinity for never."""
+    def airtime_s(self, message_bytes: int) -> float:
+        """Seconds of air, relays not counted, that a message of so many bytes takes."""
         whole, rest = divmod(message_bytes, limits.FRAGMENT_PAYLOAD_BYTES)
-        whole += self.session.packets_waiting + self._in_hand
         rest += limits.FRAME_BYTES_MAX - limits.FRAGMENT_PAYLOAD_BYTES
-        airtime_s = whole * self._frame_airtime_s + self.bearer.cost(rest).airtime_s
-        return self.budget.wait_s(airtime_s, trio.current_time())
+        return whole * self._frame_airtime_s + self.bearer.cost(rest).airtime_s
+
+    def transmissions(self, peer: str | None) -> float:
+        """How often a packet to `peer` goes on the air here, relays included."""
+        return transmissions(self.session.hops_to(peer) if peer else limits.HOPS_ASSUMED)
+
+    def air_wait_s(self, message_bytes: int, *, ahead_s: float = 0.0) -> float:
+        """Seconds until the budget lets a message leave, after all that waits already; infinity for never.
+
+        `ahead_s`: air of what will be sent before it and does not wait yet.
+        """
+        return self.air_wait_for_s(self.airtime_s(message_bytes) + ahead_s)
+
+    def air_wait_for_s(self, airtime_s: float) -> float:
+        """As `air_wait_s`, for something that takes so much air."""
+        waiting = [*self.session.waiting(), *([self._in_hand] if self._in_hand else [])]
+        costs_s = [self.bearer.cost(len(packet.frame)).airtime_s for packet in waiting]
+        in_all_s = sum(
+            cost_s * self.transmissions(packet.peer) for cost_s, packet in zip(costs_s, waiting, strict=True)
+        )
+        own_s = sum(costs_s) + airtime_s
+        in_all_s += airtime_s * transmissions(limits.HOPS_ASSUMED)
+        return self.budget.wait_s(own_s, trio.current_time(), transmissions=in_all_s / own_s if own_s else 1.0)
 
     @asynccontextmanager
-    async def turn(self, airtime_s: float) -> AsyncIterator[None]:
-        """Wait for the air and the budget, and hold the air for something that is no frame, such as a text."""
-        async with self._air:
-            await self._until_affordable(airtime_s)
-            self.budget.spend(airtime_s, trio.current_time())
+    async def turn(self, airtime_s: float, *, asker: str = "", hops: int = 0) -> AsyncIterator[None]:
+        """Wait for the air and the budget, and hold the air for something that is no frame, such as a text.
+
+        `asker` is the address that it is sent for: who had less air of late comes first. `hops` is the length of its
+        path in transmissions, 0 when unknown. Raises LocalError when this node is silent.
+        """
+        if self.silent:
+            raise LocalError("nothing was sent", _SILENT, "`meshai quiet --off` lets it speak")
+        times = transmissions(hops or limits.HOPS_ASSUMED)
+        async with self._turns.turn(Claim(asker, airtime_s, times)):
+            self._spend(asker, airtime_s, times)
             yield
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -133,15 +176,28 @@ class Pump:
         return self.bearer.cost(limits.FRAME_BYTES_MAX).airtime_s
 
     def _bearer_changed(self) -> None:
-        if self.bearer.region != self.budget.region:
-            self.budget = AirtimeBudget(trio.current_time(), share=self._airtime_share, region=self.bearer.region)
+        now = trio.current_time()
+        self.budget.move_to(self.bearer.region)
+        load = self.bearer.load
+        if load is not None and load is not self._load:
+            self.budget.told_load(load.channel_utilisation_percent, load.air_util_tx_percent, now)
+        self._load = load
+        self.neighbours_changed()
         self._changed()
         self.wake()
 
+    def neighbours_changed(self) -> None:
+        """Divide the shared air anew among the nodes that answer here."""
+        self.budget.share_with(None for _ in self.peers.fresh(trio.current_time()))
+
     def _receive(self, received: Received) -> None:
+        now, cost = trio.current_time(), self.bearer.cost(len(received.frame))
+        times = transmissions(max(1, received.hops))
+        self.budget.heard(cost.airtime_s, now, transmissions=times)
         if not received.broadcast:
-            self._charge(received.peer, None, self.bearer.cost(len(received.frame)) * max(1, received.hops))
-        self.session.receive(received.frame, received.peer, trio.current_time(), hops=received.hops)
+            self.shares.charge(received.peer, cost.airtime_s * times, now)
+            self._charge(received.peer, None, cost * max(1, received.hops))
+        self.session.receive(received.frame, received.peer, now, hops=received.hops)
         self.wake()
 
     def _charge(self, peer: str, ask_id: int | None, cost: Cost) -> None:
@@ -150,44 +206,55 @@ class Pump:
         if account is not None:
             account.cost += cost
 
+    def _spend(self, asker: str, airtime_s: float, times: float) -> None:
+        now = trio.current_time()
+        self.budget.spend(airtime_s, now, transmissions=times)
+        self.shares.charge(asker, airtime_s * times, now)
+
+    def _had_s(self, peer: str | None) -> float:
+        return self.shares.had_s(peer or "", trio.current_time())
+
     async def _send_packets(self) -> None:
         while True:
-            packet = None if self.bearer.problem else self.session.next_packet()
+            packet = None if self.bearer.problem and not self.silent else self.session.next_packet(self._had_s)
             if packet is None:
                 await self._sender.park()
                 continue
-            self._in_hand = 1
-            async with self._air:
-                await self._until_it_may_leave(packet)
-                if packet.kind != Ask.__name__ or packet.ask_id in self._accounts:  # else given up meanwhile
-                    await self._send(packet)
-            self._in_hand = 0
+            self._in_hand = packet
+            try:
+                async with self._turns.turn(self._claim(packet)):
+                    await self._until_ready()
+                    if self._is_wanted(packet):
+                        await self._send(packet)
+            finally:
+                self._in_hand = None
 
-    async def _until_it_may_leave(self, packet: Packet) -> None:
-        """Wait for the budget and the bearer.
+    def _claim(self, packet: Packet) -> Claim:
+        """What a packet needs before it may leave.
 
         All of a message leaves together: a peer would ask, again and again, for the rest of one that comes in dribs
         and drabs, and forget its beginning.
         """
-        airtime_s = self.bearer.cost(len(packet.frame)).airtime_s
-        rest_s = (packet.total - 1) * self._frame_airtime_s if packet.index == 0 else 0.0
-        together_s = max(airtime_s, min(airtime_s + rest_s, self.budget.hour_s))
-        await self._until_affordable(together_s)
-        while self.bearer.problem:
+        airtime_s, times = self.bearer.cost(len(packet.frame)).airtime_s, self.transmissions(packet.peer)
+        if packet.index == 0:
+            together_s = airtime_s + (packet.total - 1) * self._frame_airtime_s
+            airtime_s = max(airtime_s, min(together_s, self.budget.most_s(transmissions=times)))
+        return Claim(packet.peer or "", airtime_s, times, begun=packet.index > 0)
+
+    async def _until_ready(self) -> None:
+        while self.bearer.problem and not self.silent:
             await self._sender.park()
 
-    async def _until_affordable(self, airtime_s: float) -> None:
-        wait_s = self.budget.wait_s(airtime_s, trio.current_time())
-        if 0 < wait_s < float("inf"):
-            self._trace.note("airtime.waiting", wait_s=round(wait_s, 1))
-        await trio.sleep(wait_s)
+    def _is_wanted(self, packet: Packet) -> bool:
+        """False when this node is silent, or the packet's question was given up meanwhile."""
+        return not self.silent and (packet.kind != Ask.__name__ or packet.ask_id in self._accounts)
 
     async def _send(self, packet: Packet) -> None:
         cost = self.bearer.cost(len(packet.frame))
         hops = self.session.hops_to(packet.peer) if packet.peer else 0
-        self.budget.spend(cost.airtime_s, trio.current_time())
+        self._spend(packet.peer or "", cost.airtime_s, self.transmissions(packet.peer))
         try:
-            await self.bearer.send(packet.frame, packet.peer, hops=hops)
+            await self.bearer.send(packet.frame, packet.peer, hops=hops, again=packet.again)
         except LocalError as error:
             self._trace.note("packet.not_sent", kind=packet.kind, why=str(error))
             await trio.sleep(_RETRY_S)

@@ -20,6 +20,7 @@ __all__ = [
     "path_time_s",
     "preset_named",
     "time_on_air_s",
+    "transmissions",
 ]
 
 HEADER_BYTES = 16
@@ -121,6 +122,15 @@ def path_time_s(preset: Preset, phy_bytes: int, hops: int) -> float:
     own = (1 << _CW_MIN) / 2 * preset.slot_s
     relay = (2 * _CW_MAX + (1 << _CW_RELAY) / 2) * preset.slot_s
     return hops * time_on_air_s(preset, phy_bytes) + own + max(hops - 1, 0) * relay
+
+
+def transmissions(hops: float) -> float:
+    """How often a packet that relays can read goes on the air around its sender, on a path of `hops` transmissions.
+
+    Somebody beside the path relays it too, unless he hears another do so first; a fifth of the relays is added for
+    those that met on the air and were made again. Measured over virtual radios: 2.0 to 2.2 where all hear one another.
+    """
+    return 1 + 1.2 * hops
 
 
 def _varint_bytes(value: int) -> int:

@@ -23,6 +23,12 @@ def messages(flights, kind):
     return [message for message in found if isinstance(message, kind)]
 
 
+def use_up(node, but_s):
+    """Spend what the node may send now, but for so many seconds of air."""
+    budget, now = node._pumps[0].budget, trio.current_time()
+    budget.spend(budget.left_s(now) - but_s, now)
+
+
 # Deadlines and waiting
 
 
@@ -86,12 +92,12 @@ async def test_a_deadline_shorter_than_looking_around_ends_the_look_and_says_why
 
 async def test_a_node_that_has_used_up_its_airtime_says_so_before_the_wait(autojump_clock):
     async with world(line(2)) as (here, nursery):
-        cabin = here.node("A", "cabin", share=0.001)
+        cabin = here.node("A", "cabin", share=0.004)
         house = here.node("B", "house", ScriptedEngine({"Why?": "Because."}), serves="A")
         await nursery.start(cabin.run)
         await nursery.start(house.run)
         await until_heard(cabin)
-        cabin._pumps[0].budget.spend(3.7, trio.current_time())
+        use_up(cabin, but_s=-0.5)
         started = trio.current_time()
         with pytest.raises(LocalError, match="used up its airtime: the question could leave in"):
             await cabin.ask(wish("Why?", deadline_s=100))
@@ -115,12 +121,12 @@ async def test_a_node_that_may_send_nothing_says_so(autojump_clock):
 
 async def test_a_question_given_up_while_it_waits_for_airtime_is_never_sent(autojump_clock):
     async with world(line(2)) as (here, nursery):
-        cabin = here.node("A", "cabin", share=0.001)
+        cabin = here.node("A", "cabin", share=0.004)
         house = here.node("B", "house", ScriptedEngine({"Why?": "Because."}), serves="A")
         await nursery.start(cabin.run)
         await nursery.start(house.run)
         await until_heard(cabin)
-        cabin._pumps[0].budget.spend(3.6, trio.current_time())
+        use_up(cabin, but_s=-0.5)
         with trio.move_on_after(20):
             await cabin.ask(wish("Why?", deadline_s=3600))
         await trio.sleep(3600)
@@ -145,12 +151,11 @@ async def test_a_question_given_up_while_the_radio_is_away_is_never_sent(autojum
 async def test_an_answerer_short_of_airtime_promises_its_answer_for_when_it_may_send_it(autojump_clock):
     async with world(line(2)) as (here, nursery):
         cabin = here.node("A", "cabin")
-        house = here.node("B", "house", ScriptedEngine(WORDS), serves="A", share=0.001)
+        house = here.node("B", "house", ScriptedEngine(WORDS), serves="A", share=0.004)
         await nursery.start(cabin.run)
         await nursery.start(house.run)
         await until_heard(cabin)
-        budget = house._pumps[0].budget
-        budget.spend(budget.left_s(trio.current_time()) - 0.15, trio.current_time())
+        use_up(house, but_s=0.15)
         told = []
         answer = await cabin.ask(wish("Why?", max_tokens=60), told.append)
         promised = [progress.wait_s for progress in told if isinstance(progress, Promised)]
@@ -166,11 +171,11 @@ async def test_an_answerer_that_may_not_send_in_time_does_not_begin(autojump_clo
     engine = RestartingEngine(WORDS)
     async with world(line(2)) as (here, nursery):
         cabin = here.node("A", "cabin")
-        house = here.node("B", "house", engine, serves="A", share=0.001)
+        house = here.node("B", "house", engine, serves="A", share=0.004)
         await nursery.start(cabin.run)
         await nursery.start(house.run)
         await until_heard(cabin)
-        house._pumps[0].budget.spend(3.6, trio.current_time())
+        use_up(house, but_s=-0.5)
         with pytest.raises(RemoteError, match="No answer from house"):
             await cabin.ask(wish("Why?", deadline_s=20))
     assert engine.prompts == []
