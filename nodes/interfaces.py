@@ -246,6 +246,10 @@ class RadioUp:
     """The radio is connected and configured."""
 
     info: RadioInfo
+    channel: int = 0
+    """Index of the channel for our frames."""
+    silence: str = ""
+    """Why nothing may be sent by it all the same, in plain words; empty when it may."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,10 @@ class RadioBearer(Bearer):
         self.info: RadioInfo | None = None
         """What the radio last said of itself; None before the first connection."""
         self._down_reason = "the radio has not answered yet"
+        self._silence = ""
+        """Why nothing may be sent by the radio though it is there."""
+        self._channel = 0
+        """Index of the channel for our frames."""
         self._load_percent: float | None = None
         self._listeners: dict[int, Callable[[RadioPacket], None]] = {}
         """By port, who takes what is no frame."""
@@ -126,6 +130,8 @@ class RadioBearer(Bearer):
         """Why the radio can't be used now; empty when it can."""
         if not self._up.is_set():
             return self._down_reason
+        if self._silence:
+            return self._silence
         return nak_words(DUTY_CYCLE) if self._held.is_set() else ""
 
     @property
@@ -215,7 +221,7 @@ class RadioBearer(Bearer):
 
     async def _send_once(self, frame: bytes, number: int, hops: int) -> int:
         """Send a frame and return the `Routing.Error` of our own radio, 0 for none."""
-        packet_id = await self._port.transmit(frame, to=number, port=PRIVATE_PORT)
+        packet_id = await self._port.transmit(frame, to=number, port=PRIVATE_PORT, channel=self._channel)
         delivery = await self._fate(packet_id, number, self.path_time_s(len(frame), max(1, hops)))
         return delivery.error
 
@@ -234,7 +240,9 @@ class RadioBearer(Bearer):
         self._key_asked_at[number] = now
         _bound(self._key_asked_at)
         self._trace.note("radio.key_asked", peer=address_of(number))
-        node = await self._answer_about(number, RadioNode, self._port.request_node_info(number), hops)
+        node = await self._answer_about(
+            number, RadioNode, self._port.request_node_info(number, channel=self._channel), hops
+        )
         return isinstance(node, RadioNode) and node.has_key
 
     async def _answer_about(
@@ -255,8 +263,8 @@ class RadioBearer(Bearer):
 
     def _take(self, event: RadioEvent, deliver: Callable[[Received], None]) -> None:
         match event:
-            case RadioUp(info):
-                self.info = info
+            case RadioUp(info, channel, silence):
+                self.info, self._channel, self._silence = info, channel, silence
                 self._preset = PRESETS.get(info.preset, DEFAULT_PRESET)
                 self._up.set()
                 self._trace.note("radio.up", node=address_of(info.node_number), preset=info.preset, region=info.region)
