@@ -188,6 +188,8 @@ class Firmware:
             self._tell_client(own, RoutingError.NONE)
         self._retries.lengthen(airtime_s)
         seen = self._remember(packet)
+        if packet.sender == self._own.number:
+            return
         if seen is None:
             self._take_new(copy)
         else:
