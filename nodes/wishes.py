@@ -37,7 +37,7 @@ class Answer:
     model: str
     answered_by: str
     source: str
-    """`model` or `cache`."""
+    """`model`, `cache`, or `fixed` where only an emergency's fixed text was given."""
     here: bool
     """Whether this node answered by itself, its cache included."""
     hops: int
@@ -47,6 +47,8 @@ class Answer:
     seconds: float
     cost: Cost
     """Estimated from the frames seen here and the length of the path."""
+    notice: str = ""
+    """The beginning of `text` that no model wrote: see `nodes.emergency`."""
 
 
 @dataclass(frozen=True, slots=True)
