@@ -1,12 +1,12 @@
 """Who may start now: slots for the engine's parallel answers, a short queue behind them, and Busy beyond that.
 
-Backlog is counted in seconds of expected work, not in questions.
+Whoever had least comes first, so that one who asks much takes nobody's turn. Backlog is counted in seconds of expected
+work, not in questions.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
@@ -32,9 +32,17 @@ class BusyError(Exception):
 @dataclass(eq=False, slots=True)
 class _Work:
     seconds: float
+    had: Callable[[], float]
+    """What its asker has had of what is scarce."""
+    turn: trio.Event
+    """Set when it gets a slot, or is sent away."""
     started_at: float = 0.0
     """Set when it gets a slot."""
-    turn: trio.Event | None = None
+    sent_away: bool = False
+
+
+def _nothing() -> float:
+    return 0.0
 
 
 class Admission:
@@ -44,7 +52,7 @@ class Admission:
         self._slots = slots
         self._queue_max = queue_max
         self._running: list[_Work] = []
-        self._waiting: deque[_Work] = deque()
+        self._waiting: list[_Work] = []
 
     def backlog_s(self, now: float) -> float:
         """Seconds until work that comes now would start."""
@@ -56,27 +64,48 @@ class Admission:
             heapreplace(free_at, free_at[0] + work.seconds)
         return free_at[0]
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        return len(self._waiting)
+
     @asynccontextmanager
-    async def slot(self, work_s: float) -> AsyncIterator[None]:
-        """Hold a slot for about `work_s` seconds, after waiting in the queue; raises BusyError when that is full."""
-        work = _Work(work_s)
+    async def slot(self, work_s: float, had: Callable[[], float] = _nothing) -> AsyncIterator[None]:
+        """Hold a slot for about `work_s` seconds, after waiting in the queue.
+
+        `had` tells what the asker has had so far; least comes first. Raises BusyError when the queue is full, unless
+        somebody in it had more, who is then sent away with BusyError instead.
+        """
+        work = _Work(work_s, had, trio.Event())
         if len(self._running) < self._slots:
             self._start(work)
-        elif len(self._waiting) >= self._queue_max:
-            backlog_s = self.backlog_s(trio.current_time())
-            raise BusyError(max(1, ceil(backlog_s / (len(self._waiting) + 1))), ceil(backlog_s))
         else:
-            work.turn = trio.Event()
-            self._waiting.append(work)
+            self._queue(work)
             try:
                 await work.turn.wait()
             except BaseException:
                 self._leave(work)
                 raise
+            if work.sent_away:
+                raise self._busy()
         try:
             yield
         finally:
             self._leave(work)
+
+    def _queue(self, work: _Work) -> None:
+        if len(self._waiting) >= self._queue_max:
+            most = max(reversed(self._waiting), key=lambda waiting: waiting.had())
+            if most.had() <= work.had():
+                raise self._busy()
+            self._waiting.remove(most)
+            most.sent_away = True
+            most.turn.set()
+        self._waiting.append(work)
+
+    def _busy(self) -> BusyError:
+        backlog_s = self.backlog_s(trio.current_time())
+        return BusyError(max(1, ceil(backlog_s / (len(self._waiting) + 1))), ceil(backlog_s))
 
     def _start(self, work: _Work) -> None:
         work.started_at = trio.current_time()
@@ -85,10 +114,10 @@ class Admission:
     def _leave(self, work: _Work) -> None:
         if work in self._waiting:
             self._waiting.remove(work)
-            return
-        self._running.remove(work)
-        if self._waiting:
-            heir = self._waiting.popleft()
-            self._start(heir)
-            if heir.turn is not None:
+        elif work in self._running:
+            self._running.remove(work)
+            if self._waiting:
+                heir = min(self._waiting, key=lambda waiting: waiting.had())
+                self._waiting.remove(heir)
+                self._start(heir)
                 heir.turn.set()

@@ -21,7 +21,8 @@ BYTES_PER_TOKEN = 4
 USUAL_TOKENS = 160
 """Longest answer over the air for an asker who names no length: some 640 characters, a frame of compact English."""
 
-_BYTES_PER_WORD = 8
+_BYTES_PER_TOKEN_MAX = 2 * BYTES_PER_TOKEN
+_TOKENS_PER_WORD = 2
 """Rather too many: a model that is told a number of words overshoots it."""
 _ANSWER_AIR_S = 20.0
 """The most air that one answer takes, relays included, however much there is."""
@@ -37,9 +38,9 @@ class AnswerSize:
     """How long an answer may be."""
 
     air_bytes: int
-    """The message on the air."""
+    """Of the message on the air, as far as can be expected."""
     text_bytes: int
-    """UTF-8."""
+    """Of UTF-8, at most: what has more is cut."""
     tokens: int
     words: int
 
@@ -69,11 +70,11 @@ def answer_size(
     seconds = min(left_s / (waiting + 1), _ANSWER_AIR_S / times) * min(1.0, max(0.0, quiet))
     frames = min(max(1, int(seconds / frame_airtime_s)), _FRAMES_MAX)
     air_bytes = frames * limits.FRAGMENT_PAYLOAD_BYTES
-    room = int((air_bytes - _HEAD_BYTES) / air_bytes_per_byte) // BYTES_PER_TOKEN
-    tokens = min(tokens_max or USUAL_TOKENS, room)
-    text_bytes = tokens * BYTES_PER_TOKEN
-    air_bytes = min(air_bytes, _HEAD_BYTES + ceil(text_bytes * air_bytes_per_byte))
-    return AnswerSize(air_bytes, text_bytes, tokens, max(1, text_bytes // _BYTES_PER_WORD))
+    room_bytes = int((air_bytes - _HEAD_BYTES) / air_bytes_per_byte)
+    tokens = min(tokens_max or USUAL_TOKENS, room_bytes // BYTES_PER_TOKEN)
+    text_bytes = min(room_bytes, tokens * _BYTES_PER_TOKEN_MAX)
+    expected_bytes = _HEAD_BYTES + ceil(tokens * BYTES_PER_TOKEN * air_bytes_per_byte)
+    return AnswerSize(min(air_bytes, expected_bytes), text_bytes, tokens, max(1, tokens // _TOKENS_PER_WORD))
 
 
 def cut(text: str, bytes_max: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 import trio.lowlevel
@@ -79,3 +81,42 @@ async def test_a_turn_given_to_somebody_who_is_cancelled_at_that_moment_is_passe
                 scope.cancel()
         await work(admission, 1, done, "third")
     assert [name for name, _ in done] == ["first", "third"]
+
+
+async def test_who_had_least_comes_first_whoever_came_first(autojump_clock):
+    admission, order = Admission(1), []
+    had = {"greedy": 9.0, "modest": 1.0, "new": 0.0}
+
+    async def ask(name):
+        async with admission.slot(10, partial(had.get, name)):
+            order.append(name)
+            await trio.sleep(10)
+
+    async with trio.open_nursery() as nursery:
+        for name in ("greedy", "greedy", "modest", "new"):
+            nursery.start_soon(ask, name)
+            await trio.sleep(0.1)
+        had["new"] = 5.0
+    assert order == ["greedy", "modest", "new", "greedy"]
+
+
+async def test_a_full_queue_sends_away_whoever_had_most_and_came_last(autojump_clock):
+    admission, order = Admission(1, queue_max=2), []
+    had = {"greedy": 9.0, "new": 0.0}
+
+    async def ask(name, number):
+        try:
+            async with admission.slot(10, partial(had.get, name)):
+                order.append((name, number))
+                await trio.sleep(10)
+        except BusyError:
+            order.append((name, number, "busy"))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(4):
+            nursery.start_soon(ask, "greedy", number)
+            await trio.sleep(0.1)
+        assert admission.waiting == 2
+        nursery.start_soon(ask, "new", 4)
+    assert order == [("greedy", 0), ("greedy", 3, "busy"), ("greedy", 2, "busy"), ("new", 4), ("greedy", 1)]
+    assert (admission.waiting, admission.backlog_s(trio.current_time())) == (0, 0)

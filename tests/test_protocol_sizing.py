@@ -45,15 +45,15 @@ def test_a_slow_preset_gets_one_frame_and_a_fast_one_eight_at_most():
 
 def test_compact_text_makes_room_for_about_six_hundred_characters_in_a_frame():
     plain, compact = sized(left_s=0), sized(left_s=0, air_bytes_per_byte=AIR_BYTES_PER_BYTE)
-    assert (plain.text_bytes, plain.tokens) == (172, 43)
+    assert (plain.text_bytes, plain.tokens, plain.words) == (172, 43, 21)
     assert 550 <= compact.text_bytes <= 600
     assert (frames(compact), frames(plain)) == (1, 1)
-    assert compact.instruction == f"Answer in about {compact.text_bytes // 8} words."
+    assert compact.instruction == "Answer in about 71 words."
 
 
 def test_an_asker_who_wants_less_gets_less():
     assert sized(tokens_max=10).tokens == 10
-    assert sized(tokens_max=10).air_bytes == 12 + 40
+    assert (sized(tokens_max=10).air_bytes, sized(tokens_max=10).text_bytes) == (12 + 40, 80)
     assert sized(tokens_max=0).tokens == 160
     assert sized(tokens_max=1).words == 1
 
