@@ -1,6 +1,6 @@
 """From a radio's protobuf messages to what a RadioPort tells: pure translation, nothing is remembered.
 
-With `meshtastic_port` and `meshtastic_admin` the only files of `nodes` that import the `meshtastic` library.
+Only the `meshtastic_*` files beside it import the `meshtastic` library, too.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from nodes.bearers.meshtastic_link import enum_name
 from nodes.interfaces import (
     ChannelKey,
     RadioAck,
@@ -40,11 +41,11 @@ def info_from(interface: Any) -> RadioInfo:
         interface.myInfo.my_node_num,
         interface.getLongName() or "",
         interface.metadata.firmware_version if interface.metadata else "",
-        _name(Config.LoRaConfig.RegionCode, lora.region) if local.HasField("lora") else "",
-        _name(Config.LoRaConfig.ModemPreset, lora.modem_preset) if lora.use_preset else "",
+        enum_name(Config.LoRaConfig.RegionCode, lora.region) if local.HasField("lora") else "",
+        enum_name(Config.LoRaConfig.ModemPreset, lora.modem_preset) if lora.use_preset else "",
         lora.hop_limit,
-        role=_name(Config.DeviceConfig.Role, device.role),
-        rebroadcast_mode=_name(Config.DeviceConfig.RebroadcastMode, device.rebroadcast_mode),
+        role=enum_name(Config.DeviceConfig.Role, device.role),
+        rebroadcast_mode=enum_name(Config.DeviceConfig.RebroadcastMode, device.rebroadcast_mode),
         channels=tuple(_channels(interface.localNode.channels)),
         licensed=bool(own.get("user", {}).get("isLicensed")),
         ok_to_mqtt=lora.config_ok_to_mqtt,
@@ -55,7 +56,7 @@ def node_from(number: int, user: mesh_pb2.User) -> RadioNode:
     """What a `User` message tells of a radio."""
     from meshtastic.protobuf.config_pb2 import Config
 
-    role = _name(Config.DeviceConfig.Role, user.role)
+    role = enum_name(Config.DeviceConfig.Role, user.role)
     return RadioNode(number, user.long_name, role, bool(user.public_key))
 
 
@@ -131,8 +132,3 @@ def _channels(channels: Any) -> Iterator[RadioChannel]:
     for channel in used:
         key = channel_key(channel.settings.psk, used[0].settings.psk)
         yield RadioChannel(channel.index, channel.settings.name, key, channel.settings.uplink_enabled)
-
-
-def _name(kind: Any, number: int) -> str:
-    """A protobuf enum's name for a number; empty for one that a newer firmware added."""
-    return str(kind.Name(number)) if number in kind.values() else ""
