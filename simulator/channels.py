@@ -47,6 +47,8 @@ class Channel:
     uplink: bool = False
     """Whether gateways carry it to the internet."""
     downlink: bool = False
+    enabled: bool = True
+    """False for an empty place before one in use."""
 
     def __post_init__(self) -> None:
         if len(self.name.encode()) > _NAME_BYTES_MAX:
@@ -115,11 +117,11 @@ class Tuning:
     """Which part of the region's band, from 0. The primary channel's name chooses it: renaming moves the radio."""
 
 
-def tuning(preset: Preset, region: str, primary_name: str) -> Tuning:
-    """Where a radio listens, from its preset, region and its primary channel's shown name."""
+def tuning(preset: Preset, region: str, primary_name: str, slot: int = 0) -> Tuning:
+    """Where a radio listens, from its preset, region and its primary channel's shown name, or the slot set (from 1)."""
     low_mhz, high_mhz, _ = REGIONS[region]
     slots = max(round((high_mhz - low_mhz) * 1e6 / preset.bandwidth_hz), 1)
-    return Tuning(preset, region, _djb2(primary_name) % slots)
+    return Tuning(preset, region, (slot - 1 if slot else _djb2(primary_name)) % slots)
 
 
 def _djb2(text: str) -> int:

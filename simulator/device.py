@@ -68,17 +68,21 @@ class VirtualRadio(Station, Host):
         self.node_number = node_number
         self.medium = medium
         self.settings = _named(settings or RadioSettings(), name)
+        """What is set; in force since the last restart, but for names and channels, which need none."""
         self.known_nodes: dict[int, KnownNode] = {}
         self.stored: dict[str, bytes] = {}
         """Parts of the configuration that clients wrote and nothing here acts on: name -> encoded."""
         self.private_key = key_pair(node_number)[0]
         self.is_on = False
+        self._running = self.settings
         self._rng = rng
         self._client: Client | None = None
         self._listening = False
         self._limits = ClientLimits()
         self._kept: deque[tuple[Packet, float | None]] = deque()
         self._changed = trio.Event()
+        self._restart: Timer | None = None
+        self._renumbered = False
         self.switch_on()
 
     @property
@@ -93,28 +97,29 @@ class VirtualRadio(Station, Host):
 
     @property
     def region(self) -> str:
-        """Meshtastic's name of the region, `UNSET` for none."""
-        return self.settings.region
+        """Meshtastic's name of the region in force, `UNSET` for none."""
+        return self._running.region
 
     @property
     def hop_limit(self) -> int:
         """Relays that its own packets are allowed."""
-        return self.settings.hop_limit
+        return self._running.hop_limit
 
     @property
     def preset(self) -> Preset:
         """The modem preset in force."""
-        return self.settings.preset or self.medium.preset
+        return self._running.preset or self.medium.preset
 
     @property
     def tuning(self) -> Tuning:
         """What others must share to hear it."""
-        return tuning(self.preset, self.region, shown_name(self.settings.channels[0], self.preset))
+        running = self._running
+        return tuning(self.preset, running.region, shown_name(running.channels[0], self.preset), running.slot)
 
     @property
     def public_key(self) -> bytes:
         """Its public key; empty without a key pair, which is made when the region is first set."""
-        return public_key(self.private_key) if self.settings.has_pkc and self.settings.transmits else b""
+        return public_key(self.private_key) if self._running.has_pkc and self._running.transmits else b""
 
     @property
     def free_places(self) -> int:
@@ -135,8 +140,9 @@ class VirtualRadio(Station, Host):
         """Power on, with an empty queue and history."""
         if not self.is_on:
             self.is_on = True
+            self._run(self.settings)
             own = Identity(self.node_number, self.public_key)
-            self._firmware = Firmware(self, own, self.settings, self.preset, self.known_nodes, self._rng)
+            self._firmware = Firmware(self, own, self._running, self.preset, self.known_nodes, self._rng)
             self._limits = ClientLimits()
             self.medium.join(self)
             self._wake()
@@ -152,27 +158,43 @@ class VirtualRadio(Station, Host):
             self._drop_client(reason)
             self._wake()
 
-    def configure(self, settings: RadioSettings, *, after_s: float = 0.0) -> None:
-        """Take new settings and restart with them, `after_s` from now, for a second.
+    def configure(self, settings: RadioSettings) -> None:
+        """Set everything anew; names and channels are in force at once, the rest after the next restart."""
+        self.settings = _named(settings, self.name)
+        self._running = replace(
+            self._running,
+            channels=self.settings.channels,
+            long_name=self.settings.long_name,
+            short_name=self.settings.short_name,
+        )
+        if self.is_on:
+            self._firmware.configure(self._running)
 
-        The first region makes the key pair, and with 2.8 the node number then follows from the public key.
-        """
-        first_region = settings.transmits and not self.settings.transmits
-        self.settings = settings = _named(settings, self.name)
+    def set_private_key(self, private_key: bytes) -> None:
+        """Give it another key pair; the node number follows the public key, from the next restart."""
+        self.private_key = private_key
+        self._renumbered = True
 
-        def restart() -> None:
-            was_on = self.is_on
-            self.switch_off("the radio restarts with new settings")
-            if first_region and settings.has_pkc and settings.relays_repeats:
-                self.node_number = crc32(self.public_key)
-            if was_on:
-                self.medium.call_at(self.now_s + _RESTART_S, self.switch_on)
+    def restart(self, after_s: float = 0.0) -> None:
+        """Switch off `after_s` from now and on again a second later; instead of a restart that was due."""
+        self.medium.catch_up()
+        if self._restart is not None:
+            self._restart.cancel()
+        self._restart = self.medium.call_at(self.now_s + after_s, self._go_down)
 
-        self.medium.call_at(self.now_s + after_s, restart)
+    def _go_down(self) -> None:
+        self._restart = None
+        if self.is_on:
+            self.switch_off("the radio restarts")
+            self.medium.call_at(self.now_s + _RESTART_S, self.switch_on)
 
-    def rename(self, long_name: str, short_name: str) -> None:
-        """Take new names, without a restart."""
-        self.settings = replace(self.settings, long_name=long_name, short_name=short_name)
+    def _run(self, settings: RadioSettings) -> None:
+        """Put settings in force. The first region makes the key pair; with 2.8 the node number follows it."""
+        first_keys = settings.transmits and not self._running.transmits and settings.relays_repeats
+        self._running = settings
+        if settings.has_pkc and (first_keys or self._renumbered):
+            self._renumbered = False
+            self.node_number = crc32(self.public_key)
 
     def new_packet_id(self) -> int:
         """Return a fresh packet id."""
@@ -284,7 +306,7 @@ class VirtualRadio(Station, Host):
 
     def _keep(self, packet: Packet, snr_db: float | None) -> None:
         """Keep a packet for a client that is away; when full, a text pushes the oldest out and others are lost."""
-        if len(self._kept) >= self.settings.kept_packets:
+        if len(self._kept) >= self._running.kept_packets:
             if packet.port != TEXT_PORT:
                 return
             self._kept.popleft()

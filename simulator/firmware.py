@@ -121,6 +121,11 @@ class Firmware:
         """The radio's own NodeInfo, as it goes out."""
         return self._modules.node_info.encode()
 
+    def configure(self, settings: RadioSettings) -> None:
+        """Go on with other names and channels; all else needs a new firmware."""
+        self._settings = settings
+        self._modules.configure(settings)
+
     def new_packet_id(self) -> int:
         """Return a fresh packet id."""
         return self._rng.randint(1, 0xFFFFFFFF)

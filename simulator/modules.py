@@ -49,6 +49,10 @@ class Modules:
         self._introduced_s: float | None = None
         self._asked_s: dict[int, float] = {}
 
+    def configure(self, settings: RadioSettings) -> None:
+        """Go on with other settings."""
+        self._settings = settings
+
     @property
     def node_info(self) -> NodeInfo:
         """How this radio introduces itself."""

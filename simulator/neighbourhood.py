@@ -136,6 +136,6 @@ def _shared_channel(sender: VirtualRadio, receiver: VirtualRadio) -> int | None:
     """Index of the receiver's channel that is the sender's primary one; None when it has none."""
     primary = (shown_name(sender.settings.channels[0], sender.preset), sender.settings.key_of(0))
     for index, channel in enumerate(receiver.settings.channels):
-        if (shown_name(channel, receiver.preset), receiver.settings.key_of(index)) == primary:
+        if channel.enabled and (shown_name(channel, receiver.preset), receiver.settings.key_of(index)) == primary:
             return index
     return None

@@ -23,6 +23,7 @@ from nodes.interfaces import (
     RadioRoute,
     RadioUp,
 )
+from protocol.airtime import PRESETS
 from protocol.errors import LocalError
 from simulator.channels import Channel
 from simulator.device import Client, VirtualRadio
@@ -87,7 +88,9 @@ class VirtualRadioPort(RadioPort):
     def info(self) -> RadioInfo:
         """What the radio says about itself."""
         settings = self._radio.settings
-        channels = [_radio_channel(index, channel) for index, channel in enumerate(settings.channels)]
+        channels = [
+            _radio_channel(index, channel) for index, channel in enumerate(settings.channels) if channel.enabled
+        ]
         if settings.licensed:
             channels = [RadioChannel(channel.index, channel.name, ChannelKey.NONE) for channel in channels]
         return RadioInfo(
@@ -95,7 +98,7 @@ class VirtualRadioPort(RadioPort):
             self._radio.long_name,
             f"{settings.firmware}.virtual",
             self._radio.region,
-            self._radio.preset.name,
+            self._radio.preset.name if self._radio.preset.name in PRESETS else "",
             self._radio.hop_limit,
             settings.role,
             settings.mode,

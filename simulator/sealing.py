@@ -68,7 +68,7 @@ def close(
     packet = replace(packet, ok_to_mqtt=settings.ok_to_mqtt, cipher=None)
     if packet.phy_bytes > MAX_PHY_BYTES:
         return RoutingError.TOO_LARGE
-    if not 0 <= packet.channel < len(settings.channels):
+    if not 0 <= packet.channel < len(settings.channels) or not settings.channels[packet.channel].enabled:
         return RoutingError.NO_CHANNEL
     name = shown_name(settings.channels[packet.channel], preset)
     if (
@@ -109,7 +109,7 @@ def open_packet(
     matched = False
     for index, channel in enumerate(settings.channels):
         key = settings.key_of(index)
-        if channel_hash(shown_name(channel, preset), key) != cipher.hash:
+        if not channel.enabled or channel_hash(shown_name(channel, preset), key) != cipher.hash:
             continue
         matched = True
         if key == cipher.key and not cipher.pkc:

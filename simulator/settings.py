@@ -60,6 +60,8 @@ class RadioSettings:
     """`UNSET` transmits nothing."""
     preset: Preset | None = None
     """None for the one that the air around uses."""
+    slot: int = 0
+    """Part of the region's band, from 1; 0 for the one that the primary channel's name gives."""
     hop_limit: int = DEFAULT_HOP_LIMIT
     licensed: bool = False
     """Amateur radio: nothing is encrypted."""

@@ -17,6 +17,7 @@ from meshtastic.protobuf import mesh_pb2
 
 from protocol.errors import LocalError
 from simulator import phoneapi
+from simulator.administration import Administrator
 from simulator.device import Client
 from simulator.host import QueueStatus
 from simulator.packet import ADMIN_PORT, ROUTING_PORT, Packet, RoutingError, routing_payload
@@ -120,6 +121,7 @@ class _Session(Client):
         self._scope = scope
         self._unsent = bytearray()
         self._more = trio.Event()
+        self._administrator = Administrator(radio)
 
     def heard(self, packet: Packet, snr_db: float | None) -> None:
         """Pass a packet on."""
@@ -190,7 +192,7 @@ class _Session(Client):
     def _administer(self, packet: Packet) -> None:
         """Answer an administration request to this radio itself; nothing of it goes on the air."""
         try:
-            answer = phoneapi.admin_answer(self._radio, packet.payload)
+            answer = self._administrator.answer(packet.payload)
         except DecodeError:
             answer = RoutingError.BAD_REQUEST
         self.queued(QueueStatus(RoutingError.NONE, self._radio.free_places, packet.packet_id))

@@ -135,14 +135,18 @@ async def test_the_first_region_makes_the_keys_and_the_node_number_follows_them(
         before = radio.node_number
         assert radio.public_key == b""
         radio.configure(replace(radio.settings, region="US"))
+        radio.restart()
         await trio.sleep(5)
-        assert phones["A"].farewells == ["the radio restarts with new settings"]
+        assert phones["A"].farewells == ["the radio restarts"]
         assert radio.is_on
         assert radio.public_key == key_pair(before)[1]
         after = radio.node_number
         assert after != before
         radio.configure(replace(radio.settings, region="EU_868"))
+        assert radio.region == "US"
+        radio.restart()
         await trio.sleep(5)
+        assert radio.region == "EU_868"
         assert radio.node_number == after
         assert flown == []
 
@@ -151,7 +155,8 @@ async def test_a_restart_keeps_settings_and_known_nodes_and_loses_what_waited(au
     async with mesh(line(2), PLAIN) as (neighbourhood, phones, flown):
         radio = neighbourhood.radios["A"]
         phones["A"].send()
-        radio.configure(replace(radio.settings, hop_limit=5), after_s=0.0)
+        radio.configure(replace(radio.settings, hop_limit=5))
+        radio.restart()
         await trio.sleep(10)
         assert flown == []
         assert list(radio.known_nodes) == [number(phones, "B")]

@@ -216,7 +216,6 @@ def test_the_payloads_are_those_of_meshtastics_own_protobuf():
 @pytest.mark.parametrize("role", ROLES)
 def test_every_role_has_its_number(role):
     told = mesh_pb2.User.FromString(NodeInfo(1, "x", "x", role).encode())
-    from meshtastic.protobuf import config_pb2
 
     assert config_pb2.Config.DeviceConfig.Role.Name(told.role) == role
 

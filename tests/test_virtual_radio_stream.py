@@ -1,15 +1,18 @@
 """The stream protocol of a virtual radio, byte by byte over TCP, held to what the native firmware was seen to send."""
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 
 import pytest
 import trio
-from meshtastic.protobuf import admin_pb2, mesh_pb2, portnums_pb2
+from meshtastic.protobuf import admin_pb2, channel_pb2, config_pb2, mesh_pb2, module_config_pb2, portnums_pb2
 
 from protocol.airtime import PRESETS
 from protocol.errors import LocalError
+from simulator.channels import Channel
 from simulator.neighbourhood import Neighbourhood
+from simulator.settings import RadioSettings
 from simulator.streamapi import FrameDecoder, frame
 from simulator.topology import line
 
@@ -61,11 +64,17 @@ class Wire:
         assert packet.decoded.request_id == 99
         return packet.decoded
 
+    async def write(self, own_number, **request):
+        """Send a writing AdminMessage; returns the verdict."""
+        data = await self.administer(own_number, **request)
+        assert data.portnum == portnums_pb2.ROUTING_APP
+        return data.payload[-1]
+
 
 @asynccontextmanager
-async def served(length, preset="SHORT_TURBO"):
+async def served(length, preset="SHORT_TURBO", settings=None):
     """A line of radios on TCP: (neighbourhood, connect) where `connect(name)` gives a Wire."""
-    neighbourhood = Neighbourhood(line(length), PRESETS[preset], seed=1)
+    neighbourhood = Neighbourhood(line(length), PRESETS[preset], seed=1, settings=settings)
     async with trio.open_nursery() as nursery:
         await nursery.start(neighbourhood.run)
         addresses = await nursery.start(neighbourhood.serve)
@@ -281,23 +290,153 @@ async def test_questions_to_the_radio_itself_are_answered():
 
 
 @pytest.mark.realtime
-async def test_a_name_can_be_written_and_other_writes_are_refused_in_so_many_words():
+async def test_a_name_is_written_blank_ones_and_strange_requests_are_refused_in_so_many_words():
     async with served(1) as (neighbourhood, connect):
         wire = await connect("A")
         await wire.configure()
         own = neighbourhood.radios["A"].node_number
-
-        async def write(**request):
-            data = await wire.administer(own, **request)
-            assert data.portnum == portnums_pb2.ROUTING_APP
-            return data.payload[-1]
+        write = partial(wire.write, own)
 
         assert await write(set_owner=mesh_pb2.User(long_name="Cabin", short_name="CAB")) == 0
         assert neighbourhood.radios["A"].long_name == "Cabin"
-        assert await write(factory_reset_device=1) == mesh_pb2.Routing.NOT_AUTHORIZED
+        assert await write(set_owner=mesh_pb2.User(long_name="  ")) == mesh_pb2.Routing.BAD_REQUEST
+        assert await write(shutdown_seconds=1) == mesh_pb2.Routing.NOT_AUTHORIZED
+        assert await write(set_time_only=1) == 0
+        assert await write(set_config=config_pb2.Config()) == mesh_pb2.Routing.BAD_REQUEST
+        assert await write(set_channel=channel_pb2.Channel(index=8)) == mesh_pb2.Routing.BAD_REQUEST
+        long_name = channel_pb2.Channel(index=1, role=2, settings=channel_pb2.ChannelSettings(name="twelve bytes"))
+        assert await write(set_channel=long_name) == mesh_pb2.Routing.BAD_REQUEST
         await wire.send(own, b"\xff\xff", port=6, id=4)
         assert (await wire.hear()).queueStatus.mesh_packet_id == 4
         assert (await wire.hear()).packet.decoded.payload[-1] == mesh_pb2.Routing.BAD_REQUEST
+
+
+@pytest.mark.realtime
+async def test_the_download_tells_role_mode_channels_keys_and_licence():
+    settings = RadioSettings(
+        role="ROUTER",
+        channels=(Channel(), Channel("village", bytes(range(16)), uplink=True)),
+        ok_to_mqtt=True,
+        region="EU_868",
+        preset=PRESETS["LONG_FAST"],
+    )
+    async with served(2, settings=settings) as (neighbourhood, connect):
+        messages = await (await connect("A")).configure()
+        a, b = (neighbourhood.radios[name] for name in "AB")
+        sections = {m.config.WhichOneof("payload_variant"): m.config for m in messages if m.HasField("config")}
+        device, lora, security = sections["device"].device, sections["lora"].lora, sections["security"].security
+        assert device.role == device.Role.Value("ROUTER")
+        assert device.rebroadcast_mode == device.RebroadcastMode.Value("CORE_PORTNUMS_ONLY")
+        assert (lora.region, lora.config_ok_to_mqtt) == (lora.RegionCode.Value("EU_868"), True)
+        assert (security.public_key, security.private_key) == (a.public_key, a.private_key)
+        channels = [message.channel for message in messages if message.HasField("channel")]
+        assert [channel.role for channel in channels] == [1, 2, 0, 0, 0, 0, 0, 0]
+        village = channels[1].settings
+        assert (village.name, village.psk, village.uplink_enabled) == ("village", bytes(range(16)), True)
+        own, other = [message.node_info for message in messages if message.HasField("node_info")]
+        assert (own.user.public_key, own.user.role, own.user.is_unmessagable) == (a.public_key, 2, True)
+        assert (other.user.public_key, other.user.role) == (b.public_key, 2)
+
+
+@pytest.mark.realtime
+async def test_a_licensed_radio_shows_no_key_anywhere():
+    async with served(1, settings=RadioSettings(licensed=True)) as (_, connect):
+        messages = await (await connect("A")).configure()
+        assert messages[1].node_info.user.is_licensed
+        assert messages[1].node_info.user.public_key == b""
+
+
+@pytest.mark.realtime
+async def test_a_channel_works_as_soon_as_it_is_written():
+    async with served(2) as (neighbourhood, connect):
+        wires = {name: await connect(name) for name in "AB"}
+        numbers = {name: neighbourhood.radios[name].node_number for name in "AB"}
+        serial = channel_pb2.ChannelSettings(name="serial", psk=bytes(10), id=77)
+        for name, wire in wires.items():
+            await wire.configure()
+            channel = channel_pb2.Channel(index=2, role=channel_pb2.Channel.SECONDARY, settings=serial)
+            assert await wire.write(numbers[name], set_channel=channel) == 0
+        await wires["A"].send(numbers["B"], b"open", channel=2)
+        assert (await wires["A"].hear()).queueStatus.res == 0
+        heard = await wires["B"].hear_variant("packet")
+        assert (heard.decoded.payload, heard.channel, heard.pki_encrypted) == (b"open", 2, False)
+        answer = await wires["A"].administer(numbers["A"], get_channel_request=3)
+        shown = admin_pb2.AdminMessage.FromString(answer.payload).get_channel_response
+        assert (shown.settings.psk, shown.settings.id) == (bytes(16), 77)
+        assert neighbourhood.radios["A"].settings.channels[1].enabled is False
+        gone = channel_pb2.Channel(index=2, role=channel_pb2.Channel.DISABLED)
+        assert await wires["A"].write(numbers["A"], set_channel=gone) == 0
+        assert len(neighbourhood.radios["A"].settings.channels) == 1
+
+
+@pytest.mark.realtime
+async def test_a_written_region_comes_into_force_with_a_restart_that_keeps_everything():
+    async with served(1, settings=RadioSettings(region="UNSET")) as (neighbourhood, connect):
+        radio = neighbourhood.radios["A"]
+        wire = await connect("A")
+        messages = await wire.configure()
+        lora = next(message.config.lora for message in messages if message.config.HasField("lora"))
+        assert (lora.region, lora.tx_enabled) == (0, False)
+        lora.region, lora.modem_preset, lora.hop_limit, lora.tx_power = 3, lora.ModemPreset.Value("SHORT_TURBO"), 4, 14
+        before = radio.node_number
+        assert await wire.write(before, set_config=config_pb2.Config(lora=lora)) == 0
+        assert (radio.region, radio.settings.region) == ("UNSET", "EU_868")
+        assert await wire.hear() is None
+        await radio.until_switched(on=True)
+        await trio.sleep(0.1)
+        assert radio.node_number != before
+        messages = await (await connect("A")).configure()
+        lora = next(message.config.lora for message in messages if message.config.HasField("lora"))
+        assert (lora.region, lora.hop_limit, lora.tx_power, lora.tx_enabled) == (3, 4, 14, True)
+        assert lora.modem_preset == lora.ModemPreset.Value("LONG_FAST")  # the law's band has no room for the wider one
+        assert messages[1].node_info.num == radio.node_number
+
+
+@pytest.mark.realtime
+async def test_an_edit_of_several_settings_waits_for_its_end():
+    async with served(1) as (neighbourhood, connect):
+        radio = neighbourhood.radios["A"]
+        wire = await connect("A")
+        await wire.configure()
+        write = partial(wire.write, radio.node_number)
+        device = config_pb2.Config(device=config_pb2.Config.DeviceConfig(role=2, button_gpio=7))
+        assert await write(begin_edit_settings=True) == 0
+        assert await write(set_config=device) == 0
+        assert await write(set_owner=mesh_pb2.User(long_name="Cabin", short_name="CAB")) == 0
+        assert await write(set_module_config=module_config_pb2.ModuleConfig(mqtt={"enabled": True})) == 0
+        await trio.sleep(2.5)
+        assert radio.is_on
+        assert await write(commit_edit_settings=True) == 0
+        assert await wire.hear() is None
+        await radio.until_switched(on=True)
+        await trio.sleep(0.1)
+        wire = await connect("A")
+        messages = await wire.configure()
+        device = next(message.config.device for message in messages if message.config.HasField("device"))
+        assert (device.role, device.button_gpio) == (2, 7)
+        assert device.rebroadcast_mode == device.RebroadcastMode.Value("CORE_PORTNUMS_ONLY")
+        mqtt = next(message.moduleConfig.mqtt for message in messages if message.moduleConfig.HasField("mqtt"))
+        assert mqtt.enabled
+
+
+@pytest.mark.realtime
+async def test_ham_mode_contacts_and_a_factory_reset():
+    async with served(2) as (neighbourhood, connect):
+        radio, other = (neighbourhood.radios[name] for name in "AB")
+        wire = await connect("A")
+        await wire.configure()
+        write = partial(wire.write, radio.node_number)
+        assert await write(remove_by_nodenum=other.node_number) == 0
+        assert radio.known_nodes == {}
+        contact = admin_pb2.SharedContact(node_num=other.node_number, user={"public_key": other.public_key})
+        assert await write(add_contact=contact) == 0
+        assert radio.known_nodes[other.node_number].public_key == other.public_key
+        await wire.send(other.node_number, b"sealed", id=7)
+        assert (await wire.hear()).queueStatus.res == 0
+        assert await write(set_ham_mode=admin_pb2.HamParameters(call_sign="N0CALL")) == 0
+        assert (radio.long_name, radio.settings.mode, radio.settings.channels[0].key) == ("N0CALL", "LOCAL_ONLY", b"")
+        assert await write(factory_reset_config=1) == 0
+        assert (radio.settings.region, radio.settings.licensed, radio.known_nodes) == ("UNSET", False, {})
 
 
 @pytest.mark.realtime
