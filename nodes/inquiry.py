@@ -192,7 +192,7 @@ class Inquiry:
             expect_s=expected_s(replace(candidate, transfer_s=0.0), **answer_sizes),
             now=now,
             model=wish.model,
-            max_tokens=answer_sizes["answer_tokens"],
+            max_tokens=wish.max_tokens,
         )
         send, receive = trio.open_memory_channel[_Reply](float("inf"))
         self._open[pump, ask_id] = send

@@ -5,7 +5,7 @@ Waits and looks around where nobody is known yet, and says in plain words why no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -14,10 +14,11 @@ from nodes.admission import Admission
 from nodes.offers import Offers
 from nodes.pump import Pump
 from nodes.router import Candidate, choose
-from nodes.serving import AIR_TOKENS, BYTES_PER_TOKEN
 from nodes.wishes import LookingAround, Progress, Wish
 from protocol import limits
 from protocol.errors import LocalError, MeshaiError, RemoteError
+from protocol.peers import Peer
+from protocol.sizing import BYTES_PER_TOKEN, USUAL_TOKENS
 
 __all__ = ["Found", "Lookout", "Search", "sizes"]
 
@@ -67,7 +68,7 @@ def question_bytes(wish: Wish) -> int:
 def sizes(wish: Wish, *, here: bool) -> dict[str, int]:
     """What the question takes of a model, as the router wants it; `here`: of this node's own."""
     prompt_tokens = question_bytes(wish) // BYTES_PER_TOKEN + 1
-    return {"prompt_tokens": prompt_tokens, "answer_tokens": wish.max_tokens or (HERE_TOKENS if here else AIR_TOKENS)}
+    return {"prompt_tokens": prompt_tokens, "answer_tokens": wish.max_tokens or (HERE_TOKENS if here else USUAL_TOKENS)}
 
 
 class Lookout:
@@ -96,15 +97,18 @@ class Lookout:
         """A beacon came, or a bearer is up: whoever waits for a peer looks again."""
         self._changed.unpark_all()
 
-    def best(self, search: Search) -> Found | None:
-        """The place that should be done first, as far as is known now."""
-        found = self._found(search)
+    def best(self, search: Search, *, stale: bool = False) -> Found | None:
+        """The place that should be done first, as far as is known now; `stale`: also by beacons that are too old."""
+        found = self._found(search, stale)
         here = any(one.pump is None for one in found)
         best = choose((one.candidate for one in found), model=search.wish.model, **sizes(search.wish, here=here))
         return next((one for one in found if one.candidate is best), None)
 
     async def find(self, search: Search, show: Callable[[Progress], None]) -> Found | None:
-        """As `best`, but where nobody is known, wait a little for a radio that is away and ask around who is there."""
+        """As `best`, but where nobody is known, wait a little for a radio that is away and ask around who is there.
+
+        Whoever was heard long ago is the last resort: on a lossy path beacons get lost too.
+        """
         looking_s = 0.0
         for _ in range(_LOOKS):
             if self.best(search) is None:
@@ -122,7 +126,7 @@ class Lookout:
             with trio.move_on_after(wait_s):
                 while self.best(search) is None:
                     await self._changed.park()
-        return self.best(search)
+        return self.best(search) or self.best(search, stale=True)
 
     async def _radio_back(self, search: Search) -> None:
         """Wait a little for a radio that is away, where that could help."""
@@ -151,7 +155,7 @@ class Lookout:
             "check the antenna, move the radio higher, or wait: nodes announce themselves every few minutes",
         )
 
-    def _found(self, search: Search) -> list[Found]:
+    def _found(self, search: Search, stale: bool = False) -> list[Found]:
         now = trio.current_time()
         backlog_s = self._admission.backlog_s(now)
         found = [
@@ -163,13 +167,14 @@ class Lookout:
         ]
         for pump in self._pumps:
             if self._hindrance(pump, search) is None:
-                found += self._peers(pump, search.wish, now)
+                peers = pump.peers.all(now) if stale else pump.peers.fresh(now)
+                found += self._candidates(pump, peers, search.wish, now)
         return [one for one in found if one.key not in search.excluded]
 
-    def _peers(self, pump: Pump, wish: Wish, now: float) -> list[Found]:
+    def _candidates(self, pump: Pump, peers: Iterable[Peer], wish: Wish, now: float) -> list[Found]:
         found = []
         air_wait_s = pump.air_wait_s(question_bytes(wish))
-        for peer in pump.peers.fresh(now):
+        for peer in peers:
             offer = peer.offer(wish.model)
             if offer is not None:
                 hops = peer.hops or limits.HOPS_ASSUMED

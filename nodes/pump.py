@@ -6,7 +6,7 @@ due timers to the session, and every event to its owner. A silent pump sends not
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -65,6 +65,8 @@ class Pump:
         `coder` makes texts compact.
         """
         self.bearer = bearer
+        self.compact = coder is not None
+        """Whether texts are made compact."""
         self.budget = AirtimeBudget(trio.current_time(), share=airtime_share, region=bearer.region)
         self.session = Session(rng=rng, path_time=bearer.path_time_s, serves=serves, coder=coder)
         self.peers = PeerTable()
@@ -73,6 +75,8 @@ class Pump:
         """What each asker has had of the air."""
         self.silent = False
         """While True, nothing is sent; see `hush`."""
+        self.reach = limits.HOPS_ASSUMED + 1
+        """Transmissions that a broadcast may take on its way."""
         self._changed = changed
         self._trace = trace
         self._handle = handle
@@ -83,6 +87,7 @@ class Pump:
         self._load: RadioLoad | None = None
         self._turns = Turns(self.budget, self.shares, trace)
         self._sender = trio.lowlevel.ParkingLot()
+        self._sent = trio.lowlevel.ParkingLot()
         self._timer = trio.lowlevel.ParkingLot()
 
     @property
@@ -103,6 +108,7 @@ class Pump:
             else:
                 self._handle(self, event)
         self._sender.unpark_all()
+        self._sent.unpark_all()
         self._timer.unpark_all()
         self._turns.look_again()
 
@@ -123,24 +129,21 @@ class Pump:
 
     def airtime_s(self, message_bytes: int) -> float:
         """Seconds of air, relays not counted, that a message of so many bytes takes."""
-        whole, rest = divmod(message_bytes, limits.FRAGMENT_PAYLOAD_BYTES)
-        rest += limits.FRAME_BYTES_MAX - limits.FRAGMENT_PAYLOAD_BYTES
-        return whole * self._frame_airtime_s + self.bearer.cost(rest).airtime_s
+        whole, rest = divmod(max(message_bytes, 1) - 1, limits.FRAGMENT_PAYLOAD_BYTES)
+        last_bytes = rest + 1 + limits.FRAME_BYTES_MAX - limits.FRAGMENT_PAYLOAD_BYTES
+        return whole * self._frame_airtime_s + self.bearer.cost(last_bytes).airtime_s
 
     def transmissions(self, peer: str | None) -> float:
         """How often a packet to `peer` goes on the air here, relays included."""
-        return transmissions(self.session.hops_to(peer) if peer else limits.HOPS_ASSUMED)
+        return transmissions(self.session.hops_to(peer) or limits.HOPS_ASSUMED if peer else self.reach - 1)
 
     def air_wait_s(self, message_bytes: int, *, ahead_s: float = 0.0) -> float:
         """Seconds until the budget lets a message leave, after all that waits already; infinity for never.
 
         `ahead_s`: air of what will be sent before it and does not wait yet.
         """
-        return self.air_wait_for_s(self.airtime_s(message_bytes) + ahead_s)
-
-    def air_wait_for_s(self, airtime_s: float) -> float:
-        """As `air_wait_s`, for something that takes so much air."""
-        waiting = [*self.session.waiting(), *([self._in_hand] if self._in_hand else [])]
+        airtime_s = self.airtime_s(message_bytes) + ahead_s
+        waiting = list(self._waiting())
         costs_s = [self.bearer.cost(len(packet.frame)).airtime_s for packet in waiting]
         in_all_s = sum(
             cost_s * self.transmissions(packet.peer) for cost_s, packet in zip(costs_s, waiting, strict=True)
@@ -148,6 +151,16 @@ class Pump:
         own_s = sum(costs_s) + airtime_s
         in_all_s += airtime_s * transmissions(limits.HOPS_ASSUMED)
         return self.budget.wait_s(own_s, trio.current_time(), transmissions=in_all_s / own_s if own_s else 1.0)
+
+    def budget_wait_s(self, message_bytes: int, peer: str) -> float:
+        """As `air_wait_s`, if nothing waited already."""
+        times = self.transmissions(peer)
+        return self.budget.wait_s(self.airtime_s(message_bytes), trio.current_time(), transmissions=times)
+
+    async def until_sent(self, peer: str, ask_id: int) -> None:
+        """Wait until nothing about that question waits to be sent."""
+        while any((packet.peer, packet.ask_id) == (peer, ask_id) for packet in self._waiting()):
+            await self._sent.park()
 
     @asynccontextmanager
     async def turn(self, airtime_s: float, *, asker: str = "", hops: int = 0) -> AsyncIterator[None]:
@@ -170,6 +183,11 @@ class Pump:
             nursery.start_soon(self._send_packets)
             nursery.start_soon(self._watch_timers)
             task_status.started()
+
+    def _waiting(self) -> Iterator[Packet]:
+        yield from self.session.waiting()
+        if self._in_hand is not None:
+            yield self._in_hand
 
     @property
     def _frame_airtime_s(self) -> float:
@@ -228,6 +246,7 @@ class Pump:
                         await self._send(packet)
             finally:
                 self._in_hand = None
+                self._sent.unpark_all()
 
     def _claim(self, packet: Packet) -> Claim:
         """What a packet needs before it may leave.
@@ -251,10 +270,10 @@ class Pump:
 
     async def _send(self, packet: Packet) -> None:
         cost = self.bearer.cost(len(packet.frame))
-        hops = self.session.hops_to(packet.peer) if packet.peer else 0
+        hops = self.session.hops_to(packet.peer) if packet.peer else self.reach
         self._spend(packet.peer or "", cost.airtime_s, self.transmissions(packet.peer))
         try:
-            await self.bearer.send(packet.frame, packet.peer, hops=hops, again=packet.again)
+            await self.bearer.send(packet.frame, packet.peer, hops=hops)
         except LocalError as error:
             self._trace.note("packet.not_sent", kind=packet.kind, why=str(error))
             await trio.sleep(_RETRY_S)

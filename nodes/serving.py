@@ -1,18 +1,21 @@
 """Peers' questions: admitted, answered by the engine, or declined with the reason.
 
 Answers only the radios that the owner listed. One task per question; a cancelled or expired question stops its task.
+Work on a question begins when the air for its answer is near, for whoever had least air first; who can't be answered
+in time hears so at once, with the time at which it makes sense to ask again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import ceil
 from random import Random
 
 import trio
 
 from nodes.admission import Admission, BusyError
-from nodes.interfaces import Engine, Prompt
+from nodes.interfaces import Engine, Finished, Prompt
 from nodes.offers import Offers
 from nodes.pump import Pump
 from nodes.trace import Trace
@@ -20,22 +23,42 @@ from protocol import limits
 from protocol.errors import LocalError, RefuseCode
 from protocol.events import AskReceived, AskStopped
 from protocol.messages import AnswerDone, Ask, Busy, ModelOffer, Refuse, Role, Turn
+from protocol.sizing import AIR_BYTES_PER_BYTE, AnswerSize, answer_size, cut
 
-__all__ = ["AIR_TOKENS", "BYTES_PER_TOKEN", "Serving"]
+__all__ = ["Serving"]
 
-AIR_TOKENS = 120
-"""Answer length over the air when the asker names none: about three packets."""
-BYTES_PER_TOKEN = 4
-"""Of text, roughly."""
-_AIR_TOKENS_MAX = 300
 _PROMISE_AFTER_S = 15.0
 """A wait longer than this is told at once, so that the asker does not ask again meanwhile."""
+_PROMISE_BYTES = 8
+"""Of an Accept."""
 _REFUSE_STRANGERS_EVERY_S = 60.0
 """Strangers are told once in this time that they are not answered: more would let anyone spend our air."""
 _ENGINE_AWAY_S = 60
 """When to ask again a node whose engine is not there."""
-_BRIEF = Turn(Role.SYSTEM, "Answer in one to three short sentences.")
-"""Put before a conversation without instructions: every byte of the answer costs shared air."""
+_EXPECTED_LATE_S = 120.0
+"""Who was told when to ask again, and is this late, has lost the place kept for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a question will be answered."""
+
+    offer: ModelOffer
+    airtime_s: float
+    """Of the answer, as expected, relays not counted."""
+    pace_s: float
+    """Seconds that this answer keeps the next one waiting."""
+    wait_s: float
+    """Until the answer may leave."""
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class _Taken:
+    """A question that is worked on, or waits for it."""
+
+    scope: trio.CancelScope
+    airtime_s: float
+    """Of its answer, as expected, relays not counted."""
 
 
 class Serving:
@@ -59,7 +82,11 @@ class Serving:
         self._rng = rng
         self._trace = trace
         self._nursery: trio.Nursery | None = None
-        self._scopes: dict[tuple[Pump, str, int], trio.CancelScope] = {}
+        self._taken: dict[tuple[Pump, str, int], _Taken] = {}
+        self._lanes: dict[Pump, Admission] = {}
+        """By bearer, admission to the work whose answers leave next."""
+        self._expected: dict[tuple[Pump, str], tuple[float, float]] = {}
+        """Who was told when to ask again: then, and the air that its answer will take."""
         self._stranger_told_at = float("-inf")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -77,10 +104,11 @@ class Serving:
         if self._nursery is None:
             return  # the node is stopping
         verdict = self._judge(pump, event.peer, event.ask)
-        if isinstance(verdict, ModelOffer):
+        if isinstance(verdict, _Plan):
             # Known before its task runs: the question may be cancelled until then.
-            scope = self._scopes[pump, event.peer, event.ask.ask_id] = trio.CancelScope()
-            self._nursery.start_soon(self._answer, pump, event.peer, event.ask, verdict, scope)
+            taken = _Taken(trio.CancelScope(), verdict.airtime_s)
+            self._taken[pump, event.peer, event.ask.ask_id] = taken
+            self._nursery.start_soon(self._answer, pump, event.peer, event.ask, verdict, taken)
             return
         code = verdict.code if isinstance(verdict, Refuse) else None
         self._trace.note("ask.refused", peer=event.peer, why="BUSY" if code is None else code.name)
@@ -90,25 +118,93 @@ class Serving:
 
     def stop(self, pump: Pump, event: AskStopped) -> None:
         """Stop working on a question."""
-        scope = self._scopes.get((pump, event.peer, event.ask_id))
-        if scope is not None:
+        taken = self._taken.get((pump, event.peer, event.ask_id))
+        if taken is not None:
             self._trace.note("ask.stopped", peer=event.peer, expired=event.expired)
-            scope.cancel()
+            taken.scope.cancel()
 
-    def _judge(self, pump: Pump, peer: str, ask: Ask) -> ModelOffer | Refuse | Busy:
-        """The model to answer with, or why not."""
+    def stop_all(self) -> None:
+        """Stop working on every question."""
+        for taken in self._taken.values():
+            taken.scope.cancel()
+
+    def backlog_s(self, pump: Pump) -> float:
+        """Seconds until work on a question that comes now could begin, or its answer leave."""
+        now = trio.current_time()
+        ahead_s = sum(taken.airtime_s for (where, *_), taken in self._taken.items() if where is pump)
+        air_wait_s = pump.air_wait_s(limits.FRAGMENT_PAYLOAD_BYTES, ahead_s=ahead_s)
+        return max(self._admission.backlog_s(now), min(air_wait_s, limits.DEADLINE_S_MAX))
+
+    def _judge(self, pump: Pump, peer: str, ask: Ask) -> _Plan | Refuse | Busy:
+        """How to answer, or why not."""
         now = trio.current_time()
         if not self._serves(peer):
             return Refuse(ask.ask_id, RefuseCode.NOT_ALLOWED)
+        if pump.silent:
+            return Busy(ask.ask_id, _ENGINE_AWAY_S, _ENGINE_AWAY_S)
         if ask.turns[-1].role is not Role.USER or not ask.turns[-1].text.strip():
             return Refuse(ask.ask_id, RefuseCode.BAD_REQUEST)
         offers = self._offers.at(now)
         if self._engine is not None and not offers:
             return Busy(ask.ask_id, _ENGINE_AWAY_S, _ENGINE_AWAY_S)
-        if max(self._admission.backlog_s(now), pump.air_wait_s(0)) > ask.deadline_s:
-            return Refuse(ask.ask_id, RefuseCode.DEADLINE)
         offer = next((offer for offer in offers if ask.model in ("", offer.name)), None)
-        return offer or Refuse(ask.ask_id, RefuseCode.NO_MODEL)
+        if offer is None:
+            return Refuse(ask.ask_id, RefuseCode.NO_MODEL)
+        size = self._size(pump, peer, ask)
+        work_s = size.tokens / offer.tokens_per_s
+        crossing_s = pump.bearer.path_time_s(limits.FRAME_BYTES_MAX, pump.session.hops_to(peer) or limits.HOPS_ASSUMED)
+        pace_s = max(work_s, pump.budget_wait_s(size.air_bytes, peer))
+        # A promise needs air too, and it is better a little late than broken.
+        ahead_s = self._ahead_s(pump, peer) + pump.airtime_s(_PROMISE_BYTES)
+        wait_s = max(self._admission.backlog_s(now) + work_s, pump.air_wait_s(size.air_bytes, ahead_s=ahead_s))
+        if pace_s + crossing_s > ask.deadline_s:
+            why = f"it needs about {pace_s:.0f} s" if pace_s < float("inf") else "its airtime is too small for it"
+            return Refuse(ask.ask_id, RefuseCode.DEADLINE, why)
+        if wait_s + crossing_s > ask.deadline_s:
+            return self._busy(pump, peer, ask, pump.airtime_s(size.air_bytes), wait_s)
+        self._expected.pop((pump, peer), None)
+        return _Plan(offer, pump.airtime_s(size.air_bytes), pace_s, wait_s)
+
+    def _busy(self, pump: Pump, peer: str, ask: Ask, airtime_s: float, wait_s: float) -> Busy:
+        """Say when to ask again: not before this question's deadline, and when a new one would wait half as long."""
+        retry_s = min(max(ask.deadline_s, wait_s - ask.deadline_s / 2), limits.DEADLINE_S_MAX)
+        self._expected[pump, peer] = (trio.current_time() + retry_s, airtime_s)
+        return Busy(ask.ask_id, ceil(retry_s), ceil(min(wait_s, limits.DEADLINE_S_MAX)))
+
+    def _ahead_s(self, pump: Pump, peer: str) -> float:
+        """Air of the answers that leave before one to `peer`: of those who had less, and of those told to come now."""
+        now = trio.current_time()
+        for key, (due_at, _) in list(self._expected.items()):
+            if due_at + _EXPECTED_LATE_S < now:
+                del self._expected[key]
+        had_s = pump.shares.had_s(peer, now)
+        own_due_at, _ = self._expected.get((pump, peer), (float("inf"), 0.0))
+        taken_s = sum(
+            taken.airtime_s
+            for (where, other, _), taken in self._taken.items()
+            if where is pump and pump.shares.had_s(other, now) <= had_s
+        )
+        return taken_s + sum(
+            airtime_s
+            for (where, other), (due_at, airtime_s) in self._expected.items()
+            if where is pump and due_at < own_due_at and other != peer
+        )
+
+    def _size(self, pump: Pump, peer: str, ask: Ask) -> AnswerSize:
+        now, hops = trio.current_time(), pump.session.hops_to(peer)
+        return answer_size(
+            left_s=pump.budget.left_s(now, transmissions=pump.transmissions(peer)),
+            frame_airtime_s=pump.bearer.cost(limits.FRAME_BYTES_MAX).airtime_s,
+            hops=hops,
+            utilisation_percent=pump.budget.utilisation_percent(now),
+            waiting=self._lane(pump).waiting,
+            tokens_max=ask.max_tokens,
+            air_bytes_per_byte=AIR_BYTES_PER_BYTE if pump.compact else 1.0,
+        )
+
+    def _lane(self, pump: Pump) -> Admission:
+        slots = self._engine.slots if self._engine is not None else 1
+        return self._lanes.setdefault(pump, Admission(slots + 1))
 
     def _may_tell_stranger(self) -> bool:
         now = trio.current_time()
@@ -117,26 +213,25 @@ class Serving:
         self._stranger_told_at = now
         return True
 
-    async def _answer(self, pump: Pump, peer: str, ask: Ask, offer: ModelOffer, scope: trio.CancelScope) -> None:
-        assert self._engine is not None
+    async def _answer(self, pump: Pump, peer: str, ask: Ask, plan: _Plan, taken: _Taken) -> None:
         key = (pump, peer, ask.ask_id)
-        tokens = min(ask.max_tokens or AIR_TOKENS, _AIR_TOKENS_MAX)
-        work_s = tokens / offer.tokens_per_s
-        turns = ask.turns if ask.turns[0].role is Role.SYSTEM else (_BRIEF, *ask.turns)
-        prompt = Prompt(turns, tokens, offer.name, seed=self._rng.getrandbits(31))
-        text: list[str] = []
-        with scope:
+
+        def had() -> float:
+            return pump.shares.had_s(peer, trio.current_time())
+
+        with taken.scope:
             try:
-                self._promise(pump, peer, ask, tokens, work_s)
-                async with self._admission.slot(work_s):
-                    finished = await self._engine.answer(prompt, text.append)
-                answer = "".join(text).strip()
-                if not answer:
-                    raise LocalError("the model said nothing")
-                model = "" if finished.model == offer.name else finished.model
-                done = AnswerDone(ask.ask_id, 0, answer, model, truncated=finished.truncated)
-                pump.session.answer(peer, done)
-                self._trace.note("ask.answered", peer=peer, tokens=finished.answer_tokens)
+                self._promise(pump, peer, ask, plan.wait_s)
+                async with self._lane(pump).slot(plan.pace_s, had):
+                    size = self._size(pump, peer, ask)
+                    async with self._admission.slot(size.tokens / plan.offer.tokens_per_s, had):
+                        text, finished = await self._produce(ask, plan.offer, size)
+                    model = "" if finished.model == plan.offer.name else finished.model
+                    pump.session.answer(peer, AnswerDone(ask.ask_id, 0, text, model, truncated=finished.truncated))
+                    self._trace.note("ask.answered", peer=peer, tokens=finished.answer_tokens)
+                    pump.wake()
+                    self._forget(key, taken)  # from now on it is a message that waits
+                    await pump.until_sent(peer, ask.ask_id)
             except BusyError as busy:
                 pump.session.decline(peer, Busy(ask.ask_id, busy.retry_after_s, busy.backlog_s))
             except LocalError as error:
@@ -144,17 +239,43 @@ class Serving:
                 reason = error.what.encode(errors="replace")[: limits.REASON_BYTES_MAX].decode(errors="ignore")
                 pump.session.decline(peer, Refuse(ask.ask_id, RefuseCode.ENGINE_FAILED, reason))
             finally:
-                if self._scopes[key] is scope:  # else the peer asks the same anew while this one was being stopped
-                    del self._scopes[key]
+                self._forget(key, taken)
                 pump.wake()
 
-    def _promise(self, pump: Pump, peer: str, ask: Ask, tokens: int, work_s: float) -> None:
+    async def _produce(self, ask: Ask, offer: ModelOffer, size: AnswerSize) -> tuple[str, Finished]:
+        """Have the engine answer within `size`; raises LocalError when it fails or says nothing."""
+        assert self._engine is not None
+        first = ask.turns[0]
+        wishes, rest = ([first.text], ask.turns[1:]) if first.role is Role.SYSTEM else ([], ask.turns)
+        brief = Turn(Role.SYSTEM, "\n".join([*wishes, size.instruction]))
+        prompt = Prompt((brief, *rest), size.tokens, offer.name, seed=self._rng.getrandbits(31))
+        pieces: list[str] = []
+        enough = trio.CancelScope()
+
+        def emit(piece: str) -> None:
+            pieces.append(piece)
+            if sum(len(piece.encode(errors="replace")) for piece in pieces) > size.text_bytes:
+                enough.cancel()
+
+        finished = Finished(offer.name, 0, 0, True, 0.0, 0.0)
+        with enough:
+            finished = await self._engine.answer(prompt, emit)
+        whole = "".join(pieces).strip()
+        text = cut(whole, size.text_bytes)
+        if not text:
+            raise LocalError("the model said nothing")
+        tokens = finished.answer_tokens or len(pieces)
+        return text, replace(finished, answer_tokens=tokens, truncated=finished.truncated or text != whole)
+
+    def _promise(self, pump: Pump, peer: str, ask: Ask, wait_s: float) -> None:
         now = trio.current_time()
-        # The promise needs air too, and it is better a little late than broken.
-        air_wait_s = pump.air_wait_s(tokens * BYTES_PER_TOKEN + limits.FRAGMENT_PAYLOAD_BYTES)
-        wait_s = min(max(self._admission.backlog_s(now) + work_s, air_wait_s), limits.DEADLINE_S_MAX)
+        wait_s = min(wait_s, limits.DEADLINE_S_MAX)
         if wait_s > _PROMISE_AFTER_S:
             pump.session.accept(peer, ask.ask_id, ceil(wait_s), now)
             pump.wake()
         else:
             pump.session.expect(peer, ask.ask_id, wait_s, now)
+
+    def _forget(self, key: tuple[Pump, str, int], taken: _Taken) -> None:
+        if self._taken.get(key) is taken:  # else the peer asks the same anew while this one was being stopped
+            del self._taken[key]

@@ -79,7 +79,7 @@ async def test_every_question_ends_in_time_and_nothing_stays_behind(autojump_clo
         assert {True, LocalError} <= set(endings)
         for node in nodes:
             assert node._inquiry._open == {}
-            assert node._serving._scopes == {}
+            assert node._serving._taken == {}
             assert (node._admission._running, list(node._admission._waiting)) == ([], [])
             assert all(pump._accounts == {} for pump in node._pumps)
             assert all(pump.session._questions == {} for pump in node._pumps)

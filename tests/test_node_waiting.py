@@ -46,8 +46,10 @@ async def test_a_peer_that_says_nothing_is_not_believed_in_any_longer(autojump_c
 async def test_a_peer_that_is_only_too_slow_stays_known(autojump_clock):
     async with cabin_and_house(engine=ScriptedEngine(WORDS, tokens_per_s=1)) as (cabin, _, _):
         await until_heard(cabin)
-        with pytest.raises(RemoteError, match="it was heard"):
+        started = trio.current_time()
+        with pytest.raises(RemoteError, match="No answer from house: it needs about 60 s"):
             await cabin.ask(wish("Why?", max_tokens=60, deadline_s=30))
+        assert trio.current_time() - started < 5
         assert len(cabin.known_peers()) == 1
 
 
@@ -155,16 +157,15 @@ async def test_an_answerer_short_of_airtime_promises_its_answer_for_when_it_may_
         await nursery.start(cabin.run)
         await nursery.start(house.run)
         await until_heard(cabin)
-        use_up(house, but_s=0.15)
+        use_up(house, but_s=-0.2)
         told = []
         answer = await cabin.ask(wish("Why?", max_tokens=60), told.append)
         promised = [progress.wait_s for progress in told if isinstance(progress, Promised)]
         assert answer.seconds > 60
         assert promised[0] == pytest.approx(answer.seconds, rel=0.25)
         assert (len(sent(cabin, "Ask")), len(sent(cabin, "Gap"))) == (1, 0)
-        parts = [fact.time_s for fact in sent(house, "AnswerDone")]
-        assert len(parts) == 2
-        assert parts[1] - parts[0] < 1
+        assert len(sent(house, "AnswerDone")) == 1
+        assert answer.truncated
 
 
 async def test_an_answerer_that_may_not_send_in_time_does_not_begin(autojump_clock):
