@@ -163,3 +163,38 @@ async def test_the_command_line_waits_for_an_acknowledgement(has_pkc, verdict):
         number = neighbourhood.radios["C"].node_number
         printed = await command_line(addresses["A"], "--sendtext", "hi", "--dest", f"!{number:08x}", "--ack")
         assert verdict in printed
+
+
+async def test_the_command_line_sets_a_radio_up():
+    async with served(2, RadioSettings(region="UNSET")) as (neighbourhood, addresses):
+        radio = neighbourhood.radios["A"]
+
+        await command_line(addresses["A"], "--ch-add", "village")
+        village = radio.settings.channels[1]
+        assert (village.name, len(village.key)) == ("village", 32)
+        preferences = {"lora.region": "EU_868", "lora.hop_limit": "5", "device.role": "ROUTER"}
+        sets = [part for name, value in preferences.items() for part in ("--set", name, value)]
+        await command_line(addresses["A"], *sets, "--set-owner", "Cabin", "--set-owner-short", "CAB")
+        await radio.until_switched(on=False)
+        await radio.until_switched(on=True)
+        await trio.sleep(0.1)
+        assert (radio.region, radio.hop_limit, radio.long_name, radio.short_name) == ("EU_868", 5, "Cabin", "CAB")
+        assert (radio.settings.role, radio.settings.mode) == ("ROUTER", "CORE_PORTNUMS_ONLY")
+        info = await command_line(addresses["A"], "--info")
+        assert '"region": "EU_868"' in info
+        assert '"name": "village"' in info
+        url = next(line.partition(": ")[2] for line in info.splitlines() if line.startswith("Complete URL"))
+        other = neighbourhood.radios["B"]
+        await command_line(addresses["B"], "--ch-set-url", url)
+        await other.until_switched(on=False)
+        await other.until_switched(on=True)
+        assert other.region == "EU_868"
+        assert other.settings.channels == radio.settings.channels
+
+
+async def test_the_library_hears_how_busy_the_radio_finds_the_air():
+    async with served(1) as (neighbourhood, addresses), library(addresses["A"]) as (interface, heard):
+        neighbourhood.radios["A"]._firmware._tell_metrics()
+        await until(lambda: [packet for packet in heard() if packet["decoded"]["portnum"] == "TELEMETRY_APP"])
+        metrics = interface.nodesByNum[interface.myInfo.my_node_num]["deviceMetrics"]
+        assert (metrics["channelUtilization"], metrics["airUtilTx"]) == (0, 0)
