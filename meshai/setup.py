@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
+from nodes.bearers.gate import GatedPort
 from nodes.bearers.radio import RadioBearer, address_of, number_of
 from nodes.cache import AnswerCache
 from nodes.config import data_dir
-from nodes.interfaces import Engine, RadioPort
+from nodes.interfaces import Engine, RadioInfo, RadioPort
+from nodes.known_radios import KnownRadios
 from nodes.node import Node, NodeSettings
+from nodes.packs import text_coder
+from nodes.radio_check import Judgement, judge
 from nodes.trace import Trace
 from protocol import limits
 from protocol.budget import DEFAULT_SHARE
 from protocol.errors import LocalError
 
-__all__ = ["NO_RADIO", "NodeOptions", "build_node", "default_name", "radio_port", "state_dir"]
+__all__ = ["NO_RADIO", "NodeOptions", "build_node", "default_name", "judgement_of", "radio_port", "state_dir"]
 
 NO_RADIO = "none"
 _NO_MODEL = "none"
@@ -70,6 +75,17 @@ def radio_port(spec: str, trace: Trace) -> RadioPort:
     raise LocalError(f"{spec!r} names no radio", "", "use serial:/dev/ttyUSB0, serial, tcp:HOST:PORT or none")
 
 
+def judgement_of(spec: str, info: RadioInfo) -> Judgement:
+    """Whether and where this device may send by the radio that `spec` names; raises LocalError for a damaged list."""
+    set_up = KnownRadios(data_dir()).recall(info.node_number)
+    command = f"meshai radio setup --radio {spec}"
+    return judge(info, set_up, command=command, over_network=spec.startswith("tcp:"))
+
+
+def _gated_port(spec: str, trace: Trace) -> RadioPort:
+    return GatedPort(radio_port(spec, trace), partial(judgement_of, spec), trace)
+
+
 async def build_node(options: NodeOptions) -> Node:
     """Build the node; raises LocalError for what is missing or impossible."""
     name = options.name or default_name()
@@ -80,11 +96,13 @@ async def build_node(options: NodeOptions) -> Node:
     serves = frozenset(address_of(number_of(number)) for number in options.allow)
     trace = Trace()
     engine = await _engine(options.model)
-    bearers = [] if options.radio == NO_RADIO else [RadioBearer(radio_port(options.radio, trace), trace)]
+    bearers = [] if options.radio == NO_RADIO else [RadioBearer(_gated_port(options.radio, trace), trace)]
     settings = NodeSettings(name, serves, options.airtime_share)
     cache = AnswerCache(state_dir(options.state) / "answers.sqlite", trace)
     try:
-        return Node(settings, engine=engine, bearers=bearers, cache=cache, rng=SystemRandom(), trace=trace)
+        return Node(
+            settings, engine=engine, bearers=bearers, cache=cache, rng=SystemRandom(), trace=trace, coder=text_coder()
+        )
     except BaseException:
         cache.close()
         raise

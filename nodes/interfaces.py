@@ -155,7 +155,7 @@ class Bearer(ABC):
     ) -> None:
         """Own the link until cancelled, handing each frame to `deliver`; `started()` at once, link or not.
 
-        `changed` is called whenever `problem`, `region` or `load_percent` may differ from before.
+        `changed` is called whenever `problem`, `region` or `load` may differ from before.
         """
 
     @property
@@ -170,8 +170,8 @@ class Bearer(ABC):
 
     @property
     @abstractmethod
-    def load_percent(self) -> float | None:
-        """Channel utilisation that the link last told, 0 to 100, own sends included; None when it tells none."""
+    def load(self) -> RadioLoad | None:
+        """How busy the shared medium was when the link last told; None when it tells nothing of that kind."""
 
     @abstractmethod
     def cost(self, frame_bytes: int) -> Cost:

@@ -27,13 +27,16 @@ class Request:
     run: int
     """What marks the parts of this answer, when it has several."""
     queue: Callable[[Message, str], bool]
-    repeat: Callable[[Message, str], bool]
+    repeat: Callable[[Message, str, int], bool]
+    """As `queue`, for what was sent before, and to be sent so many times."""
     state: Answering = Answering.ASKED
     ready_at: float | None = None
     """When the whole answer should be ready, as far as the node has said."""
     parts: list[AnswerPiece | AnswerDone] = field(default_factory=list)
     """The parts of the answer so far, in order."""
     answer_bytes: int = 0
+    repeats: int = 0
+    """How often the peer has asked again."""
     decline: Busy | Refuse | None = None
 
     @property
@@ -86,9 +89,11 @@ class Request:
             self.queue(self.decline, self.peer)
         elif do is Do.SEND_MISSING:
             have = ask.have or frozenset()
+            self.repeats += 1
+            copies = limits.COPIES if self.repeats > limits.COPIES_AFTER else 1
             for part in self.parts:
                 if part.number not in have or part.run != ask.run:
-                    self.repeat(part, self.peer)
+                    self.repeat(part, self.peer, copies)
             if self.open and (self.parts or self.ready_at is not None):
                 self._send_promise(now)
 

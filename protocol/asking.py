@@ -67,9 +67,10 @@ class Question:
     deadline_at: float
     expect_s: float
     """Seconds that the peer should need, judged from its beacon."""
-    round_trip_s: float
-    """Seconds for a full frame to go and one to come back."""
-    queue: Callable[[Message], bool]
+    reply_s: float
+    """Seconds for a full frame to come back."""
+    queue: Callable[[Message, int], bool]
+    """Queues a message for the peer, to be sent so many times; False without room."""
     state: Asking = Asking.ASKED
     timer_at: float | None = None
     """When to ask again; None while the Ask waits to be sent."""
@@ -97,9 +98,9 @@ class Question:
         return self.state is Asking.CLOSED
 
     def was_sent(self, packets: int, now: float) -> None:
-        """The last waiting packet of an Ask of that many packets left: from now on we wait."""
+        """The last waiting packet of an Ask of that many packets has crossed: from now on we wait."""
         self.sent = True
-        lost_packets_s = self.round_trip_s + limits.SLACK_S if packets > 1 else 0.0
+        lost_packets_s = 2 * self.reply_s + limits.SLACK_S if packets > 1 else 0.0
         self._arm(now, max(self.wait_s, lost_packets_s))
 
     def take(self, message: Accept | Busy | Refuse, now: float) -> list[Event]:
@@ -178,7 +179,7 @@ class Question:
         self.state, do = ASKER.get((self.state, what), (self.state, Do.NOTHING))
         if do is Do.SHOW:
             self.wait_s = 0
-            self._arm(now, missing * self.round_trip_s / 2)
+            self._arm(now, missing * self.reply_s)
             return [] if self.shown.startswith(text) else self._show(text)
         if do is Do.FINISH and last is not None:
             return [*self._show(text), AnswerFinished(ask_id, text, last.model, last.tokens, last.truncated)]
@@ -192,14 +193,16 @@ class Question:
             self._ask_again(now)
         elif do is Do.ASK_WHOLE_AGAIN:
             self.restarts += 1
-            self.held_by_peer, self.wait_s = False, self.expect_s
-            self._ask_again(now)
+            self.held_by_peer = False
+            self._ask_again(now, self.expect_s)
         elif do is Do.SEND_CANCEL and self.sent:
-            self.queue(Cancel(ask_id))
+            self.queue(Cancel(ask_id), 1)
         return []
 
-    def _ask_again(self, now: float) -> None:
+    def _ask_again(self, now: float, wait_s: float = 0.0) -> None:
+        """Ask again; a peer that is still at work says how long it needs."""
         self.repeats += 1
+        self.wait_s = wait_s
         run = next(reversed(self.answers), 0)
         again = replace(
             self.ask,
@@ -209,7 +212,7 @@ class Question:
             run=run,
         )
         self.timer_at = None
-        if not self.queue(again):
+        if not self.queue(again, limits.COPIES if self.repeats > limits.COPIES_AFTER else 1):
             self._arm(now, self.wait_s)
 
     def _show(self, text: str) -> list[Event]:
@@ -224,5 +227,6 @@ class Question:
         return events
 
     def _arm(self, now: float, wait_s: float) -> None:
-        patience_s = (wait_s + self.round_trip_s + limits.SLACK_S) * limits.REPEAT_BACKOFF ** (self.repeats + 1)
+        patience_s = wait_s + limits.REPLY_SPREAD * self.reply_s + limits.SLACK_S
+        patience_s *= limits.REPEAT_BACKOFF**self.repeats
         self.timer_at = now + patience_s

@@ -12,6 +12,8 @@ __all__ = [
     "BEACON_BYTES_MAX",
     "BEACON_MODELS_MAX",
     "CHECK_BYTES",
+    "COPIES",
+    "COPIES_AFTER",
     "DEADLINE_S_MAX",
     "DEADLINE_S_MIN",
     "DEADLINE_S_USUAL",
@@ -41,6 +43,7 @@ __all__ = [
     "REPEAT_BACKOFF",
     "REPLIES_WAITING_MAX",
     "REPLIES_WAITING_PER_PEER_MAX",
+    "REPLY_SPREAD",
     "RESTARTS_MAX",
     "RUNS_HELD_MAX",
     "SEAL_BYTES",
@@ -108,7 +111,9 @@ GAPS_PATIENT = 2
 """While a transfer left fewer Gaps unanswered, it is still coming: its question is not asked again."""
 GAP_BACKOFF = 2
 """Each Gap waits this many times longer than the one before."""
-REPEAT_BACKOFF = 1.5
+REPLY_SPREAD = 1.6
+"""A reply takes at most about this many times its mean: relays draw how long they wait, on both ways."""
+REPEAT_BACKOFF = 1.03
 """Each repetition waits this many times longer than the one before: a silent peer costs little air."""
 SLACK_S = 1.0
 """Seconds on top of every round trip."""
@@ -116,6 +121,10 @@ HOPS_ASSUMED = 3
 """Transmissions to a peer whose distance is unknown."""
 QUESTIONS_MAX = 64
 """Our own questions open at once."""
+COPIES = 2
+"""Times that a message goes out at once on a path that has lost several: what got that far is not lost so easily."""
+COPIES_AFTER = 2
+"""Repetitions before that."""
 RESTARTS_MAX = 3
 """Times that one question is put anew to a peer that forgot it."""
 ASKS_HELD_MAX = 64

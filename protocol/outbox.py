@@ -7,7 +7,7 @@ Holds a bounded number of messages, however many a peer asks for and however sel
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from protocol import limits
@@ -69,7 +69,7 @@ class _Transfer:
 
     @property
     def untouched(self) -> bool:
-        return len(self.waiting) == len(self.packets)
+        return len(self.waiting) >= len(self.packets)
 
 
 class Outbox:
@@ -85,14 +85,16 @@ class Outbox:
         self._held: OrderedDict[int, _Transfer] = OrderedDict()
         self._queues: tuple[OrderedDict[int, None], ...] = tuple(OrderedDict() for _ in range(4))
         """Per rank, the transfers with packets waiting."""
+        self._leaving: int | None = None
+        """The transfer whose packet was taken last."""
 
     def __len__(self) -> int:
         return sum(len(self._held[number].waiting) for queue in self._queues for number in queue)
 
-    def queue(self, message: Message, peer: str | None) -> bool:
+    def queue(self, message: Message, peer: str | None, copies: int = 1) -> bool:
         """Queue `message`, in place of one that says the same and has not begun to leave; False when there is no room.
 
-        Raises LocalError when it breaks a limit.
+        It is sent so many times, one after the other. Raises LocalError when it breaks a limit.
         """
         data = self._encode(message, peer)
         rank = _RANKS.get(type(message), _REPLY)
@@ -106,17 +108,17 @@ class Outbox:
             Packet(peer, frame, type(message).__name__, ask_id, number, index, len(frames))
             for index, frame in enumerate(frames)
         )
-        self._held[number] = _Transfer(message, rank, packets, deque(range(len(packets))))
+        self._held[number] = _Transfer(message, rank, packets, deque(tuple(range(len(packets))) * copies))
         self._queues[rank][number] = None
         return True
 
-    def repeat(self, message: Message, peer: str) -> bool:
+    def repeat(self, message: Message, peer: str, copies: int = 1) -> bool:
         """Queue the packets of `message` again, under their old number if it is still held; False without room."""
         for number, transfer in self._held.items():
             if transfer.message is message:
-                self._requeue(number, transfer, ())
+                self._requeue(number, transfer, (), copies)
                 return True
-        return self.queue(message, peer)
+        return self.queue(message, peer, copies)
 
     def queue_again(self, peer: str, number: int, missing: Iterable[int]) -> bool:
         """Queue the named packets of a transfer again (all when none is named), unless they still wait.
@@ -135,16 +137,39 @@ class Outbox:
             if (transfer.peer, transfer.ask_id) == (peer, ask_id):
                 self._forget(number)
 
-    def next(self) -> Packet | None:
-        """Take the most urgent packet, or None."""
+    def peek(self, used: Callable[[str | None], float] = lambda peer: 0.0) -> Packet | None:
+        """The most urgent packet, or None.
+
+        Among equally urgent messages one that has begun to leave goes on, else the turn is of the peer for whom `used`
+        gives least.
+        """
+        number = self._first(used)
+        return None if number is None else self._held[number].packets[self._held[number].waiting[0]]
+
+    def next(self, used: Callable[[str | None], float] = lambda peer: 0.0) -> Packet | None:
+        """Take the most urgent packet, or None; see `peek`."""
+        number = self._first(used)
+        if number is None:
+            return None
+        transfer = self._held[number]
+        packet = transfer.packets[transfer.waiting.popleft()]
+        self._leaving = number if transfer.waiting else None
+        if not transfer.waiting:
+            del self._queues[transfer.rank][number]
+        return packet
+
+    def _first(self, used: Callable[[str | None], float]) -> int | None:
+        for queue in self._queues:
+            if queue:
+                return min(queue, key=lambda number: (number != self._leaving, used(self._held[number].peer)))
+        return None
+
+    def waiting(self) -> Iterator[Packet]:
+        """The packets still to be sent, in no order that means anything."""
         for queue in self._queues:
             for number in queue:
                 transfer = self._held[number]
-                packet = transfer.packets[transfer.waiting.popleft()]
-                if not transfer.waiting:
-                    del queue[number]
-                return packet
-        return None
+                yield from (transfer.packets[index] for index in transfer.waiting)
 
     def waits(self, number: int) -> bool:
         """Whether packets of the transfer with this number are still to be sent."""
@@ -176,10 +201,10 @@ class Outbox:
         self._next_number = (number + 1) % _NUMBERS
         return number
 
-    def _requeue(self, number: int, transfer: _Transfer, missing: Iterable[int]) -> None:
+    def _requeue(self, number: int, transfer: _Transfer, missing: Iterable[int], copies: int = 1) -> None:
         wanted = frozenset(missing) or frozenset(range(len(transfer.packets)))
         again = sorted(wanted.intersection(range(len(transfer.packets))).difference(transfer.waiting))
-        transfer.waiting.extend(again)
+        transfer.waiting.extend(again * copies)
         if again:
             self._queues[transfer.rank][number] = None
 

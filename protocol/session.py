@@ -8,7 +8,7 @@ what makes no sense, and memory stays within `protocol.limits`.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial as bound
 from typing import TYPE_CHECKING
 
@@ -100,11 +100,14 @@ class Session:
         while (ask_id := self._rng.getrandbits(32)) in self._questions:
             pass
         ask = Ask(ask_id, model, deadline_s, max_tokens, turns, packs=self._packs)
-        queue = bound(self._outbox.queue, peer=peer)
-        question = Question(peer, ask, now + deadline_s, expect_s, 2 * self._pace_s(peer), queue)
+
+        def queue(message: Message, copies: int) -> bool:
+            return self._outbox.queue(message, peer, copies)
+
+        question = Question(peer, ask, now + deadline_s, expect_s, self._pace_s(peer), queue)
         self._questions[ask_id] = question
         try:
-            if not queue(ask):
+            if not queue(ask, 1):
                 raise LocalError("the question was not sent", "too many messages wait to be sent already", "ask later")
         except LocalError:
             del self._questions[ask_id]
@@ -168,9 +171,17 @@ class Session:
         except RemoteError as error:
             self._events.append(Dropped(peer, str(error)))
 
-    def next_packet(self) -> Packet | None:
-        """Take the most urgent packet to send, or None."""
-        return self._outbox.next()
+    def next_packet(self, used: Callable[[str | None], float] = lambda peer: 0.0) -> Packet | None:
+        """Take the most urgent packet to send, or None; among equals, for the peer for whom `used` gives least."""
+        return self._outbox.next(used)
+
+    def peek_packet(self, used: Callable[[str | None], float] = lambda peer: 0.0) -> Packet | None:
+        """The packet that `next_packet` would take."""
+        return self._outbox.peek(used)
+
+    def waiting(self) -> Iterator[Packet]:
+        """The packets that wait to be sent."""
+        return self._outbox.waiting()
 
     def packet_sent(self, packet: Packet, now: float) -> None:
         """The bearer has sent `packet`: waiting for the reply starts here."""

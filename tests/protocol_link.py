@@ -30,11 +30,18 @@ __all__ = [
     "fire",
     "new_session",
     "path_time_s",
+    "patience_s",
     "question",
 ]
 
 ROUND_TRIP_S = 6.0
 """Of a full frame over the three hops assumed."""
+
+
+def patience_s(wait_s: float = 0.0, repeats: int = 0) -> float:
+    """How long an asker waits for a peer at the distance assumed."""
+    once_s = wait_s + limits.REPLY_SPREAD * ROUND_TRIP_S / 2 + limits.SLACK_S
+    return once_s * limits.REPEAT_BACKOFF**repeats
 
 
 def path_time_s(frame_bytes: int, hops: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from protocol_link import ROUND_TRIP_S, Played, asked, drops, events, fill, fire, new_session, question
+from protocol_link import Played, asked, drops, events, fill, fire, new_session, patience_s, question
 
 from protocol import limits
 from protocol.codec import encode
@@ -79,7 +79,7 @@ def test_the_middle_of_a_long_part_shows_nothing_before_its_beginning():
 def test_a_promise_is_told_and_waited_for():
     session, peer, ask_id = asked(expect_s=2)
     assert peer.say(Accept(ask_id, 100), 3) == [AskPromised(ask_id, 100)]
-    assert session.next_timer() == 3 + (100 + ROUND_TRIP_S + 1) * 1.5
+    assert session.next_timer() == 3 + patience_s(100)
 
 
 def test_busy_and_refused_questions_fail_with_what_the_peer_said():

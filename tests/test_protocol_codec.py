@@ -155,9 +155,7 @@ DEEP_AND_WIDE = b"\xdd\x00\x00\xb0\x00" * 1000
         pytest.param(CANCEL + b"\x82\x01\x05\x02" + NESTED, "not msgpack", id="lists in lists without end"),
         pytest.param(CANCEL + b"\x82\x01\x05\x02" + DEEP_AND_WIDE, "not msgpack", id="lists that claim to be huge"),
         pytest.param(CANCEL + b"\xdf\xff\xff\xff\xff", "not msgpack", id="a map that claims to be huge"),
-        pytest.param(
-            CANCEL + b"\x82\x01\x05\x02\xdb\xff\xff\xff\xff", "not msgpack", id="a text that claims too much"
-        ),
+        pytest.param(CANCEL + b"\x82\x01\x05\x02\xdb\xff\xff\xff\xff", "not msgpack", id="a text that claims too much"),
         pytest.param(CANCEL + b"\x82\x01\x05\x02\xc7\x03\xff\x00\x00\x00", "not msgpack", id="a bad time stamp"),
         pytest.param(CANCEL + b"\x82\x01\x05\x02\xa3\xed\xa0\x80", "not msgpack", id="half a surrogate pair"),
         pytest.param(wire(9, dict.fromkeys(range(1, limits.MAP_FIELDS_MAX + 2), 0)), "not msgpack", id="many fields"),

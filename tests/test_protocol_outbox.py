@@ -279,3 +279,17 @@ def test_the_number_of_a_message_that_was_dropped_is_not_given_again_at_once():
     outbox.drop("!b", 1)
     outbox.queue(ask(2), "!b")
     assert [packet.transfer for packet in take_all(outbox)] == [1]
+
+
+def test_the_peer_that_had_least_comes_first_but_what_has_begun_goes_on():
+    outbox = new_outbox(0)
+    had = {"!a": 9.0, "!b": 1.0}
+    outbox.queue(AnswerDone(1, 0, "x" * 300), "!a")
+    assert outbox.next(lambda peer: had[peer]).peer == "!a"
+    outbox.queue(AnswerDone(2, 0, "y"), "!a")
+    outbox.queue(AnswerDone(3, 0, "z"), "!b")
+    assert {packet.ask_id for packet in outbox.waiting()} == {1, 2, 3}
+    assert outbox.peek(lambda peer: had[peer]).ask_id == 1
+    assert [outbox.next(lambda peer: had[peer]).ask_id for _ in range(3)] == [1, 3, 2]
+    assert list(outbox.waiting()) == []
+    assert outbox.peek() is None

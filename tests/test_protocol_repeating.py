@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from protocol_link import ROUND_TRIP_S, Played, asked, fill, fire, new_session, question
+from protocol_link import ROUND_TRIP_S, Played, asked, fill, fire, new_session, patience_s, question
 
 from protocol import limits
+from protocol.codec import decode
 from protocol.coded import NOTHING_READABLE
 from protocol.errors import RefuseCode
 from protocol.events import (
@@ -15,29 +16,31 @@ from protocol.events import (
     AskFailed,
     Failure,
 )
+from protocol.fragments import read_frame
 from protocol.messages import Accept, AnswerDone, AnswerPiece, Ask, Gap, Refuse
 from protocol.session import Session
 
 LONG = "The sky is blue. " * 30
 """Three packets of text."""
-FIRST_PATIENCE_S = (ROUND_TRIP_S + 1) * 1.5
 
 
 # Asking again
 
 
-def test_a_question_without_any_reply_is_asked_again_whole_ever_more_rarely():
+def test_a_question_without_any_reply_is_asked_again_whole_ever_more_rarely_and_soon_twice_at_once():
     session, peer, ask_id = asked()
     gaps = []
     before = 0.0
-    for _ in range(5):
+    for repeats in range(1, 6):
         now = fire(session)
-        (again,) = peer.hears(now)
+        packets = peer.packets(now)
+        assert len(packets) == (2 if repeats > limits.COPIES_AFTER else 1)
+        again = decode(read_frame(packets[-1].frame).payload)
         assert again == Ask(ask_id, "", int(600 - now), 0, question(), frozenset(), packs=NOTHING_READABLE)
         gaps.append(now - before)
         before = now
-    assert gaps[0] == FIRST_PATIENCE_S
-    assert gaps[1:] == [pytest.approx(gap * 1.5) for gap in gaps[:-1]]
+    assert gaps == [pytest.approx(patience_s(0, repeats)) for repeats in range(5)]
+    assert gaps == sorted(set(gaps))
 
 
 def test_a_peer_that_holds_the_question_is_asked_without_it_for_what_is_missing():
@@ -72,7 +75,7 @@ def test_waiting_starts_when_the_last_packet_left():
         if packet is not None:
             assert session.next_timer() == 600
             session.packet_sent(packet, now)
-    assert session.next_timer() == 30 + (50 + ROUND_TRIP_S + 1) * 1.5
+    assert session.next_timer() == 30 + patience_s(50)
 
 
 def test_a_long_question_leaves_the_peer_time_to_ask_for_lost_packets():
@@ -80,36 +83,36 @@ def test_a_long_question_leaves_the_peer_time_to_ask_for_lost_packets():
     peer = Played(session)
     session.ask("!b", question(LONG), deadline_s=600, expect_s=0, now=0)
     first, *_ = peer.packets(0)
-    assert session.next_timer() == (2 * (ROUND_TRIP_S + 1)) * 1.5
+    assert session.next_timer() == patience_s(ROUND_TRIP_S + 1)
     peer.say(Gap(first.transfer, frozenset({1})), 9)
     (again,) = peer.packets(10)
     assert (again.index, again.last) == (1, False)
-    assert session.next_timer() == 10 + (2 * (ROUND_TRIP_S + 1)) * 1.5, "the lost packet counts as sent now"
+    assert session.next_timer() == 10 + patience_s(ROUND_TRIP_S + 1), "the lost packet counts as sent now"
 
 
 def test_a_question_of_two_packets_is_long_enough_for_that():
     session = new_session()
     session.ask("!b", question("x" * 200), deadline_s=600, expect_s=0, now=0)
     assert len(Played(session).packets(0)) == 2
-    assert session.next_timer() == (2 * (ROUND_TRIP_S + 1)) * 1.5
+    assert session.next_timer() == patience_s(ROUND_TRIP_S + 1)
 
 
-def test_a_promise_holds_for_the_repetition_too():
+def test_a_broken_promise_is_not_waited_for_again():
     session, peer, ask_id = asked()
     peer.say(Accept(ask_id, 100), 1)
     now = fire(session)
     peer.packets(now)
-    assert session.next_timer() == now + (100 + ROUND_TRIP_S + 1) * 1.5**2
+    assert session.next_timer() == now + patience_s(0, 1)
 
 
 def test_once_a_part_is_here_the_rest_is_expected_soon():
     session, peer, ask_id = asked(expect_s=100)
     peer.say(Accept(ask_id, 100), 1)
     peer.say(AnswerPiece(ask_id, 0, "one "), 2)
-    assert session.next_timer() == 2 + FIRST_PATIENCE_S
+    assert session.next_timer() == 2 + patience_s()
     now = fire(session)
     peer.packets(now)
-    assert session.next_timer() == now + (ROUND_TRIP_S + 1) * 1.5**2
+    assert session.next_timer() == now + patience_s(0, 1)
 
 
 def test_each_missing_frame_of_a_part_is_given_the_time_it_takes():
@@ -121,18 +124,17 @@ def test_each_missing_frame_of_a_part_is_given_the_time_it_takes():
     session.handle_timer(due)
     peer.give(frames[2:-1], due)
     session.handle_timer(due + ROUND_TRIP_S + 1)
-    assert session.next_timer() == due + (ROUND_TRIP_S / 2 + ROUND_TRIP_S + 1) * 1.5
+    assert session.next_timer() == due + patience_s(ROUND_TRIP_S / 2)
 
 
 def test_while_the_answer_is_coming_in_the_wait_starts_anew():
     session, peer, ask_id = asked()
     frames = peer.frames(AnswerDone(ask_id, 0, LONG, "m", 9))
-    peer.give(frames[1:2], 8)
-    session.handle_timer(FIRST_PATIENCE_S)
+    peer.give(frames[1:2], 4)
+    session.handle_timer(patience_s())
     assert peer.hears() == []
-    peer.give(frames[2:], 11)
-    session.handle_timer(11 + ROUND_TRIP_S + 1)
-    assert session.next_timer() == FIRST_PATIENCE_S * 2
+    peer.give(frames[2:], 6)
+    assert session.next_timer() == patience_s() * 2
 
 
 def test_while_the_answer_is_coming_in_it_is_not_asked_for():
@@ -180,7 +182,7 @@ def test_a_forgotten_question_is_asked_whole_again():
     forgotten(session, peer)
     due = session.next_timer()
     assert due is not None
-    assert due == pytest.approx(20 + (40 + ROUND_TRIP_S + 1) * 1.5**3), "as long as it was expected to take at first"
+    assert due == pytest.approx(20 + patience_s(40, 2)), "as long as it was expected to take at first"
     assert len(peer.say(AnswerDone(ask_id, 0, "yes", "m", 1), 21)) == 2
 
 

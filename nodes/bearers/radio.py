@@ -113,7 +113,7 @@ class RadioBearer(Bearer):
         """Why nothing may be sent by the radio though it is there."""
         self._channel = 0
         """Index of the channel for our frames."""
-        self._load_percent: float | None = None
+        self._load: RadioLoad | None = None
         self._listeners: dict[int, Callable[[RadioPacket], None]] = {}
         """By port, who takes what is no frame."""
         self._expected: dict[int, Expected] = {}
@@ -140,9 +140,9 @@ class RadioBearer(Bearer):
         return self.info.region if self.info else ""
 
     @property
-    def load_percent(self) -> float | None:
-        """The channel utilisation that the radio last told."""
-        return self._load_percent
+    def load(self) -> RadioLoad | None:
+        """How busy the radio last said that the channel is."""
+        return self._load
 
     def cost(self, frame_bytes: int) -> Cost:
         """One transmission of a frame, from the preset and Meshtastic's own overhead."""
@@ -240,9 +240,8 @@ class RadioBearer(Bearer):
         self._key_asked_at[number] = now
         _bound(self._key_asked_at)
         self._trace.note("radio.key_asked", peer=address_of(number))
-        node = await self._answer_about(
-            number, RadioNode, self._port.request_node_info(number, channel=self._channel), hops
-        )
+        ask = self._port.request_node_info(number, channel=self._channel)
+        node = await self._answer_about(number, RadioNode, ask, hops)
         return isinstance(node, RadioNode) and node.has_key
 
     async def _answer_about(
@@ -281,7 +280,7 @@ class RadioBearer(Bearer):
             case RadioNode() | RadioRoute():
                 self._learn(event)
             case RadioLoad():
-                self._load_percent = event.channel_utilisation_percent
+                self._load = event
             case RadioPacket():
                 self._take_packet(event, deliver)
 
