@@ -1,0 +1,353 @@
+"""What a question and its answer cost the air, and how surely they arrive, next to the way of today's radio bots.
+
+Real nodes on virtual radios, LONG_FAST, in virtual time: 1, 2 and 3 transmissions along the path, 0 to 30 % loss of
+every reception beside collisions, all transmitters counted until the air is quiet. Questions and answers of about 600
+characters are texts that the packs were not made from (`data/`). Frames are padded to the size of sealed ones. The
+bots' way on the same radios, medium and addressing: slices of 200 bytes of UTF-8, each with want_ack, 4 s apart; an
+exchange is completed when the same text is there, byte for byte, within 10 minutes.
+
+    python tests/benchmarks/air.py [--quick] [--jobs N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from random import Random
+from statistics import median
+
+import trio
+from nodes.packs import text_coder
+
+from nodes.bearers.radio import PRIVATE_PORT, RadioBearer, address_of
+from nodes.cache import AnswerCache
+from nodes.engines.scripted import ScriptedEngine
+from nodes.interfaces import RadioEvent, RadioPacket
+from nodes.node import Node, NodeSettings
+from nodes.trace import Trace
+from nodes.wishes import Wish
+from protocol import limits
+from protocol.airtime import DEFAULT_PRESET, data_bytes_on_air, time_on_air_s
+from protocol.errors import MeshaiError
+from protocol.messages import Role, Turn
+from simulator import kernel
+from simulator.channels import Channel
+from simulator.medium import Transmission
+from simulator.neighbourhood import Neighbourhood
+from simulator.radio import VirtualRadioPort
+from simulator.settings import RadioSettings
+from simulator.topology import line
+
+DATA = Path(__file__).parent / "data"
+LANGUAGES = ("en", "sw", "ha", "yo")
+HOPS = (1, 2, 3)
+LOSSES = (0.0, 0.1, 0.2, 0.3)
+GOALS = {
+    "airtime_ratio.en": 0.30,
+    "airtime_ratio.sw": 0.33,
+    "airtime_ratio.ha": 0.33,
+    "airtime_ratio.yo": 0.33,
+    "ended": 1.0,
+    "completed.loss10.hops3": 0.99,
+    "completed.loss30.hops3": 0.95,
+}
+PATIENCE_S = 600
+ANSWER_CHARS = 600
+ANSWER_TOKENS = 160
+WARM_S = 900.0, 1500.0
+"""A warm node has run for about so long: its beacon is known and its budget is that of every day."""
+SETTLE_S = 20.0
+SEALED_EXTRA_BYTES = limits.SEAL_BYTES - 1 - limits.CHECK_BYTES
+SLICE_BYTES, SLICE_GAP_S = 200, 4.0
+SHARED = RadioSettings(channels=(Channel("serial", bytes(range(32))),))
+"""Everybody's channel: relays can read it, and firmware leaves direct messages on a channel of this name unsealed."""
+PKC = RadioSettings(channels=(Channel("meshai", bytes(range(32))),))
+"""Direct messages sealed with the receiver's key: relays can't read them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One exchange's outcome."""
+
+    completed: bool
+    ended: bool
+    airtime_s: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run: everything that an outcome depends on."""
+
+    way: str
+    """`ours`, `ours.cold`, `ours.pkc`, `slices` or `slices.pkc`."""
+    language: str
+    pair: int
+    hops: int
+    loss: float
+    seeds: tuple[int, ...]
+
+
+class SealedPort(VirtualRadioPort):
+    """Pads frames to the length that sealing will give them."""
+
+    async def run(self, deliver: Callable[[RadioEvent], None]) -> None:
+        await super().run(lambda event: deliver(unpadded(event)))
+
+    async def transmit(self, payload: bytes, *, port: int, **how: object) -> int:
+        padding = bytes(SEALED_EXTRA_BYTES) if port == PRIVATE_PORT else b""
+        return await super().transmit(payload + padding, port=port, **how)
+
+
+def unpadded(event: RadioEvent) -> RadioEvent:
+    if isinstance(event, RadioPacket) and event.port == PRIVATE_PORT:
+        values = {name: getattr(event, name) for name in event.__slots__}
+        return RadioPacket(**{**values, "payload": event.payload[:-SEALED_EXTRA_BYTES]})
+    return event
+
+
+class RememberingCoder:
+    """The shipped coder; what is coded once is remembered, since every seed codes the same texts."""
+
+    def __init__(self) -> None:
+        coder = text_coder()
+        self.bitmap = coder.bitmap
+        self.encode = cache(coder.encode)
+        self.decode = cache(coder.decode)
+
+
+@cache
+def coder() -> RememberingCoder:
+    return RememberingCoder()
+
+
+@cache
+def pairs(language: str) -> list[tuple[str, str]]:
+    """Questions, and answers of about 600 characters: held-out answers, one after the other where they are short."""
+    rows = [json.loads(row) for row in (DATA / f"{language}.dev.jsonl").read_text().splitlines()]
+    answers = [row["text"] for row in rows if row["kind"] == "answer"]
+    found = []
+    for number, row in enumerate(row for row in rows if row["kind"] == "prompt"):
+        text = " ".join(answers[number % len(answers) :] + answers)
+        found.append((row["text"], text[: text.rindex(" ", 0, ANSWER_CHARS + 20)]))
+    return found
+
+
+class Tally:
+    """Counts the air that everybody uses."""
+
+    def __init__(self, air: Neighbourhood) -> None:
+        self.airtime_s = 0.0
+        self.last_s = 0.0
+        air.medium.observe(self._count)
+
+    def _count(self, transmission: Transmission) -> None:
+        if not transmission.ended:
+            self.airtime_s += transmission.airtime_s
+            self.last_s = transmission.time_s + transmission.airtime_s
+
+    async def until_quiet(self) -> None:
+        """Wait until nothing was sent for a while."""
+        while trio.current_time() - self.last_s < SETTLE_S:
+            await trio.sleep(self.last_s + SETTLE_S - trio.current_time() + 0.001)
+
+
+async def until_heard(node: Node) -> None:
+    """Wait until the node knows somebody who answers."""
+    heard = trio.Event()
+    stop = node.trace.listen(lambda fact: heard.set() if fact.name == "beacon.heard" else None)
+    if not any(peer.fresh(trio.current_time()) for peer in node.known_peers()):
+        await heard.wait()
+    stop()
+
+
+async def ours(job: Job, seed: int) -> Run:
+    """One question from a node without a model to one with, both run as they are."""
+    asked, answer = pairs(job.language)[job.pair]
+    names = line(job.hops + 1).names
+    settings = PKC if job.way.endswith("pkc") else SHARED
+    air = Neighbourhood(line(job.hops + 1), seed=seed, loss=job.loss, settings=settings)
+    asker, answerer = air.radio(names[0]), air.radio(names[-1])
+
+    def node(radio, name: str, engine: ScriptedEngine | None, serves: frozenset[str]) -> Node:
+        trace = Trace()
+        return Node(
+            NodeSettings(name, serves),
+            engine=engine,
+            bearers=[RadioBearer(SealedPort(radio), trace)],
+            cache=AnswerCache(None, trace),
+            rng=Random(f"{name} {seed}"),
+            trace=trace,
+            coder=coder(),
+        )
+
+    engine = ScriptedEngine(lambda question: answer, name="smollm2-135m", tokens_per_s=20)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(air.run)
+        house = node(answerer, "house", engine, frozenset({address_of(asker.node_number)}))
+        await nursery.start(house.run)
+        cabin = node(asker, "cabin", None, frozenset())
+        await nursery.start(cabin.run)
+        if job.way != "ours.cold":
+            await trio.sleep(Random(seed).uniform(*WARM_S))
+            await until_heard(cabin)
+        tally, started = Tally(air), trio.current_time()
+        completed = ended = False
+        with trio.move_on_after(PATIENCE_S + 5):
+            try:
+                got = await cabin.ask(Wish((Turn(Role.USER, asked),), deadline_s=PATIENCE_S, max_tokens=ANSWER_TOKENS))
+                completed, ended = got.text == answer, True
+            except MeshaiError:
+                ended = True
+        seconds = trio.current_time() - started
+        await tally.until_quiet()
+        nursery.cancel_scope.cancel()
+    return Run(completed and seconds <= PATIENCE_S, ended, tally.airtime_s, seconds)
+
+
+async def slices(job: Job, seed: int) -> Run:
+    """The same question and answer in slices, as bots send them."""
+    asked, answer = pairs(job.language)[job.pair]
+    names = line(job.hops + 1).names
+    settings = PKC if job.way.endswith("pkc") else SHARED
+    air = Neighbourhood(line(job.hops + 1), seed=seed, loss=job.loss, settings=settings)
+    asker, answerer = air.radio(names[0]), air.radio(names[-1])
+    ports = VirtualRadioPort(asker), VirtualRadioPort(answerer)
+    heard_question, heard_answer = bytearray(), bytearray()
+    whole_question, whole_answer = trio.Event(), trio.Event()
+    tally = Tally(air)
+
+    def at_answerer(event: RadioEvent) -> None:
+        if isinstance(event, RadioPacket) and event.port == PRIVATE_PORT:
+            heard_question.extend(event.payload)
+            if bytes(heard_question) == asked.encode():
+                whole_question.set()
+
+    def at_asker(event: RadioEvent) -> None:
+        if isinstance(event, RadioPacket) and event.port == PRIVATE_PORT:
+            heard_answer.extend(event.payload)
+            if bytes(heard_answer) == answer.encode():
+                whole_answer.set()
+
+    async def send(port: VirtualRadioPort, text: str, to: int) -> None:
+        data = text.encode()
+        for start in range(0, len(data), SLICE_BYTES):
+            sliced = data[start : start + SLICE_BYTES]
+            await port.transmit(sliced, to=to, port=PRIVATE_PORT, want_ack=True)
+            await trio.sleep(time_on_air_s(DEFAULT_PRESET, data_bytes_on_air(len(sliced), PRIVATE_PORT)) + SLICE_GAP_S)
+
+    async def reply() -> None:
+        await whole_question.wait()
+        await send(ports[1], answer, asker.node_number)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(air.run)
+        nursery.start_soon(ports[0].run, at_asker)
+        nursery.start_soon(ports[1].run, at_answerer)
+        await trio.sleep(1)
+        nursery.start_soon(reply)
+        started = trio.current_time()
+        await send(ports[0], asked, answerer.node_number)
+        with trio.move_on_after(PATIENCE_S) as waiting:
+            await whole_answer.wait()
+            seconds = trio.current_time() - started
+        if waiting.cancelled_caught:
+            seconds = float(PATIENCE_S)
+        await tally.until_quiet()
+        nursery.cancel_scope.cancel()
+    completed = whole_answer.is_set() and bytes(heard_answer) == answer.encode()
+    return Run(completed, completed, tally.airtime_s, seconds)
+
+
+def work(job: Job) -> list[Run]:
+    way: Callable[[Job, int], Awaitable[Run]] = slices if job.way.startswith("slices") else ours
+    return [kernel.run(way, job, seed, seed=seed) for seed in job.seeds]
+
+
+def airtime_per_completed_s(runs: list[Run]) -> float:
+    completed = sum(run.completed for run in runs)
+    return sum(run.airtime_s for run in runs) / completed if completed else float("inf")
+
+
+def jobs_for(*, pairs_max: int, seeds: int, languages: tuple[str, ...]) -> list[Job]:
+    found = []
+    for language in languages:
+        for pair, hops in product(range(min(pairs_max, len(pairs(language)))), HOPS):
+            for loss, way in product((0.0, 0.1), ("ours", "slices")):
+                found.append(Job(way, language, pair, hops, loss, tuple(range(seeds))))
+    for hops, loss in product(HOPS, LOSSES):
+        for way in ("ours", "slices", "ours.cold", "ours.pkc", "slices.pkc"):
+            found += [Job(way, "en", pair, hops, loss, tuple(range(1000, 1000 + seeds))) for pair in range(2)]
+    return found
+
+
+def summary(done: dict[Job, list[Run]], languages: tuple[str, ...]) -> tuple[dict[str, float], dict[str, float]]:
+    """The figures, and the same of the bots' way."""
+
+    def runs(way: str, **where: object) -> list[Run]:
+        wanted = [job for job in done if job.way == way and all(getattr(job, k) == v for k, v in where.items())]
+        return [run for job in wanted for run in done[job]]
+
+    figures: dict[str, float] = {}
+    peer: dict[str, float] = {}
+    for language in languages:
+        worst = []
+        for pair in sorted({job.pair for job in done if job.language == language}):
+            ratios = []
+            for hops, loss in product(HOPS, (0.0, 0.1)):
+                where = {"language": language, "pair": pair, "hops": hops, "loss": loss}
+                ratios.append(
+                    airtime_per_completed_s(runs("ours", **where)) / airtime_per_completed_s(runs("slices", **where))
+                )
+            worst.append(max(ratios))
+        figures[f"airtime_ratio.{language}"] = round(median(worst), 4)
+    every = [run for job, found in done.items() if job.way.startswith("ours") for run in found]
+    figures["ended"] = sum(run.ended for run in every) / len(every)
+    for hops, loss in product(HOPS, LOSSES):
+        where = {"language": "en", "hops": hops, "loss": loss}
+        name = f"loss{round(100 * loss)}.hops{hops}"
+        for into, way in ((figures, "ours"), (peer, "slices")):
+            found = runs(way, **where)
+            into[f"completed.{name}"] = round(sum(run.completed for run in found) / len(found), 4)
+            into[f"airtime_s.{name}"] = round(airtime_per_completed_s(found), 3)
+            into[f"seconds.{name}"] = round(median(run.seconds for run in found), 1)
+        for way in ("ours.cold", "ours.pkc"):
+            found = runs(way, **where)
+            figures[f"{way[5:]}.completed.{name}"] = round(sum(run.completed for run in found) / len(found), 4)
+            figures[f"{way[5:]}.airtime_s.{name}"] = round(airtime_per_completed_s(found), 3)
+        peer[f"pkc.airtime_s.{name}"] = round(airtime_per_completed_s(runs("slices.pkc", **where)), 3)
+    return figures, peer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer pairs and seeds")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    options = parser.parse_args()
+    amount = {"pairs_max": 2, "seeds": 2} if options.quick else {"pairs_max": 10, "seeds": 50}
+    jobs = jobs_for(languages=LANGUAGES, **amount)
+    done: dict[Job, list[Run]] = {}
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for number, (job, found) in enumerate(zip(jobs, pool.map(work, jobs, chunksize=4), strict=True), 1):
+            done[job] = found
+            print(f"\r{number} of {len(jobs)} settings", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    figures, peer = summary(done, LANGUAGES)
+    missed = {
+        name: goal
+        for name, goal in GOALS.items()
+        if (figures[name] > goal if name.startswith("airtime") else figures[name] < goal)
+    }
+    settings = {"goals": GOALS, "missed": sorted(missed), "preset": "LONG_FAST", "quick": options.quick, **amount}
+    print(json.dumps({"figures": figures, "peer": peer, "settings": settings}))
+
+
+if __name__ == "__main__":
+    main()
