@@ -82,7 +82,11 @@ class Played:
         self._reassembler = Reassembler()
 
     def frames(self, message: Message, *, transfer: int | None = None) -> list[bytes]:
-        return split(encode(message), next(self._transfers) % 256 if transfer is None else transfer)
+        return self.frames_of(encode(message), transfer=transfer)
+
+    def frames_of(self, data: bytes, *, transfer: int | None = None) -> list[bytes]:
+        """The frames of a message that is given as bytes."""
+        return split(data, next(self._transfers) % 256 if transfer is None else transfer)
 
     def give(self, frames: Iterable[bytes], now: float = 0.0, *, hops: int = 0) -> list[Event]:
         """Let frames arrive; returns the events."""

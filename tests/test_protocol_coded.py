@@ -1,0 +1,195 @@
+"""Texts inside messages: coded for who reads them, checked, and asked for again when two nodes' packs differ."""
+
+from __future__ import annotations
+
+import pytest
+from protocol_link import Played, events, new_session, question
+
+from protocol.codec import decode, encode
+from protocol.coded import NOTHING_READABLE, UnreadableTextError, read_text, write_text
+from protocol.errors import RefuseCode, RemoteError
+from protocol.events import AnswerFinished, AskFailed, AskReceived, Dropped, Failure
+from protocol.fragments import read_frame
+from protocol.messages import AnswerDone, Ask, Beacon, Refuse
+from protocol.session import Session
+
+PACK = 2
+PACK_BITS = 1 << PACK
+WORDS = "The sky is blue because air scatters blue light. "
+
+
+class Shift:
+    """A coder whose pack shortens every text to its number in a list that both ends share, and shifts it by `by`."""
+
+    bitmap = 1 << PACK
+
+    def __init__(self, texts: list[str], by: int = 0) -> None:
+        self.texts = texts
+        self.by = by
+
+    def encode(self, text: str, *, readable: int, about: str = "") -> bytes:
+        if not readable & self.bitmap:
+            return b"\0" + text.encode()
+        if text not in self.texts:
+            self.texts.append(text)
+        return bytes((PACK, self.texts.index(text)))
+
+    def decode(self, data: bytes, *, about: str = "", max_bytes: int) -> str:
+        if data[0] != PACK or len(data) != 2:
+            raise RemoteError("a text can't be read", "its pack isn't here")
+        return self.texts[(data[1] + self.by) % len(self.texts)]
+
+
+def coders(by: int = 0) -> tuple[Shift, Shift]:
+    texts = ["something else that was said before"]
+    return Shift(texts), Shift(texts, by)
+
+
+def link(by: int = 0) -> tuple[Session, Session]:
+    """An asker and an answerer that know of each other's packs; those differ when `by` is not 0."""
+    mine, theirs = coders(by)
+    asker, answerer = new_session(1), new_session(2)
+    for session, coder in ((asker, mine), (answerer, theirs)):
+        session._coder = coder
+        session._packs = coder.bitmap
+    answerer.announce(Beacon("house", (), 0, 900, 1, 1, PACK_BITS))
+    carry(answerer, asker)
+    events(asker)
+    return asker, answerer
+
+
+def carry(sender: Session, receiver: Session) -> list[int]:
+    """Let everything that waits cross; returns the frames' lengths."""
+    sizes = []
+    while (packet := sender.next_packet()) is not None:
+        sender.packet_sent(packet, 0)
+        receiver.receive(packet.frame, "!sender", 0)
+        sizes.append(len(packet.frame))
+    return sizes
+
+
+def ask(asker: Session, text: str = WORDS * 3) -> int:
+    return asker.ask("!sender", question(text), deadline_s=300, expect_s=0, now=0)
+
+
+def received(answerer: Session) -> Ask:
+    (event,) = [event for event in events(answerer) if isinstance(event, AskReceived)]
+    return event.ask
+
+
+@pytest.mark.parametrize("readable", [NOTHING_READABLE, PACK_BITS])
+def test_a_text_comes_back_as_it_was(readable):
+    coder, _ = coders()
+    data = write_text(coder, WORDS, readable=readable)
+    assert read_text(coder, data, bytes_max=1000) == WORDS
+    assert len(data) <= len(WORDS.encode()) + 1
+
+
+def test_a_text_shorter_than_its_code_and_check_goes_as_it_is():
+    coder, _ = coders()
+    assert write_text(coder, "Hi", readable=PACK_BITS) == b"\0Hi"
+
+
+def test_a_text_in_a_pack_that_differs_is_noticed():
+    mine, theirs = coders(by=1)
+    data = write_text(mine, WORDS, readable=PACK_BITS)
+    with pytest.raises(UnreadableTextError, match="packs of the two nodes differ"):
+        read_text(theirs, data, bytes_max=1000)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [(b"", RemoteError), (b"\0\xff", RemoteError), (b"\0" + b"x" * 11, RemoteError), (b"\x02\0", UnreadableTextError)],
+)
+def test_what_is_no_text_is_refused(data, error):
+    coder, _ = coders()
+    with pytest.raises(error):
+        read_text(coder, data, bytes_max=10)
+
+
+def test_a_pack_that_is_not_here_can_be_asked_around():
+    coder, _ = coders()
+    with pytest.raises(UnreadableTextError):
+        read_text(coder, bytes((PACK + 1, 0, 0, 0)), bytes_max=10)
+    with pytest.raises(UnreadableTextError):
+        read_text(None, bytes((PACK, 0, 0, 0)), bytes_max=10)
+
+
+def test_question_and_answer_travel_in_a_pack_that_both_have():
+    asker, answerer = link()
+    ask_id = ask(asker)
+    (size,) = carry(asker, answerer)
+    assert size < len(WORDS)
+    assert received(answerer).turns == question(WORDS * 3)
+    answerer.answer("!sender", AnswerDone(ask_id, 0, WORDS))
+    (size,) = carry(answerer, asker)
+    assert size < len(WORDS)
+    assert events(asker)[-1] == AnswerFinished(ask_id, WORDS, "", 0, False)
+
+
+def test_a_peer_that_told_of_no_packs_is_asked_in_plain_text():
+    asker = new_session(1)
+    asker._coder, _ = coders()
+    ask(asker)
+    packet = asker.next_packet()
+    assert packet is not None
+    assert decode(read_frame(packet.frame).payload).turns == question(WORDS * 3)
+
+
+def test_a_question_that_cannot_be_read_is_asked_again_in_plain_text():
+    asker, answerer = link(by=1)
+    ask_id = ask(asker)
+    carry(asker, answerer)
+    (dropped,) = events(answerer)
+    assert isinstance(dropped, Dropped)
+    carry(answerer, asker)
+    assert events(asker) == []
+    carry(asker, answerer)
+    assert received(answerer).turns == question(WORDS * 3)
+    answerer.answer("!sender", AnswerDone(ask_id, 0, WORDS))
+    for sender, receiver in ((answerer, asker), (asker, answerer), (answerer, asker)):
+        carry(sender, receiver)
+    assert events(asker)[-1] == AnswerFinished(ask_id, WORDS, "", 0, False)
+
+
+def test_two_refusals_to_read_are_one_too_many():
+    asker, _ = link()
+    ask_id = ask(asker)
+    peer = Played(asker, "!sender")
+    assert peer.say(Refuse(ask_id, RefuseCode.UNREADABLE)) == []
+    (failed,) = peer.say(Refuse(ask_id, RefuseCode.UNREADABLE))
+    assert isinstance(failed, AskFailed)
+    assert (failed.failure, failed.code) == (Failure.REFUSED, RefuseCode.UNREADABLE)
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_in_plain_text_and_only_once():
+    asker, _ = link(by=0)
+    ask_id = ask(asker)
+    while asker.next_packet() is not None:
+        pass
+    peer = Played(asker, "!sender")
+    unreadable = encode(AnswerDone(ask_id, 0, WORDS), lambda text: bytes((PACK + 1, 0, 0, 0)))
+    for _ in range(2):
+        asker.receive(peer.frames_of(unreadable)[0], "!sender", 1)
+    again = [message for message in peer.hears(1) if isinstance(message, Ask)]
+    assert [(message.turns, message.packs) for message in again] == [((), NOTHING_READABLE)]
+
+
+def test_nobody_spends_time_on_the_text_of_a_stranger_or_of_an_answer_that_nobody_waits_for():
+    session = new_session(1, serves=lambda peer: peer == "!friend")
+    stranger = Played(session, "!stranger")
+    coded = encode(Ask(1, turns=question(), model="", deadline_s=300, max_tokens=0), lambda text: b"\x3f\0\0\0")
+    (heard,) = stranger.give(stranger.frames_of(coded))
+    assert isinstance(heard, AskReceived)
+    assert heard.ask.turns == question("")
+    answer = encode(AnswerDone(7, 0, "x"), lambda text: b"\x3f\0\0\0")
+    (dropped,) = stranger.give(stranger.frames_of(answer))
+    assert isinstance(dropped, Dropped)
+    assert "not open" in dropped.why
+
+
+def test_packs_of_many_peers_take_bounded_room():
+    session = new_session(1)
+    for number in range(300):
+        Played(session, f"!{number}").say(Beacon("n", (), 0, 900, 1, 1, PACK_BITS))
+    assert len(session._readable) <= 256
