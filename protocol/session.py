@@ -258,9 +258,8 @@ class Session:
         self._events.append(Dropped(peer, str(unreadable)))
         if unreadable.kind is Ask:
             self._outbox.queue(Refuse(unreadable.ask_id, RefuseCode.UNREADABLE), peer)
-        elif (question := self._question(peer, unreadable.ask_id)) is not None:
-            self._events += question.could_not_read(now)
-            self._tidy(question)
+        else:
+            self._events += self._questions[unreadable.ask_id].could_not_read(now)
 
     def _pace_s(self, peer: str) -> float:
         return self._path_time(limits.FRAME_BYTES_MAX, self._hops.get(peer) or limits.HOPS_ASSUMED)

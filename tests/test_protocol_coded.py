@@ -152,6 +152,17 @@ def test_a_question_that_cannot_be_read_is_asked_again_in_plain_text():
     assert events(asker)[-1] == AnswerFinished(ask_id, WORDS, "", 0, False)
 
 
+def test_an_answer_in_a_pack_that_differs_comes_again_in_plain_text():
+    asker, answerer = link()
+    ask_id = ask(asker)
+    carry(asker, answerer)
+    asker._coder.by = 1
+    answerer.answer("!sender", AnswerDone(ask_id, 0, WORDS))
+    for sender, receiver in ((answerer, asker), (asker, answerer), (answerer, asker)):
+        carry(sender, receiver)
+    assert events(asker)[-1] == AnswerFinished(ask_id, WORDS, "", 0, False)
+
+
 def test_two_refusals_to_read_are_one_too_many():
     asker, _ = link()
     ask_id = ask(asker)
