@@ -22,7 +22,7 @@ from protocol.airtime import transmissions
 from protocol.budget import AirtimeBudget
 from protocol.errors import LocalError
 from protocol.events import Dropped, Event
-from protocol.messages import Ask
+from protocol.messages import AnswerDone, AnswerPiece, Ask, Beacon
 from protocol.outbox import Packet
 from protocol.peers import PeerTable
 from protocol.session import Session
@@ -86,7 +86,6 @@ class Pump:
         """Taken from the session and not yet sent."""
         self._load: RadioLoad | None = None
         self._turns = Turns(self.budget, self.shares, trace)
-        self._sender = trio.lowlevel.ParkingLot()
         self._sent = trio.lowlevel.ParkingLot()
         self._timer = trio.lowlevel.ParkingLot()
 
@@ -107,7 +106,6 @@ class Pump:
                 self._trace.note("frame.dropped", peer=event.peer, why=event.why)
             else:
                 self._handle(self, event)
-        self._sender.unpark_all()
         self._sent.unpark_all()
         self._timer.unpark_all()
         self._turns.look_again()
@@ -137,10 +135,10 @@ class Pump:
         """How often a packet to `peer` goes on the air here, relays included."""
         return transmissions(self.session.hops_to(peer) or limits.HOPS_ASSUMED if peer else self.reach - 1)
 
-    def air_wait_s(self, message_bytes: int, *, ahead_s: float = 0.0) -> float:
+    def air_wait_s(self, message_bytes: int, *, ahead_s: float = 0.0, bulk: bool = False) -> float:
         """Seconds until the budget lets a message leave, after all that waits already; infinity for never.
 
-        `ahead_s`: air of what will be sent before it and does not wait yet.
+        `ahead_s`: air of what will be sent before it and does not wait yet; `bulk`: the message is an answer.
         """
         airtime_s = self.airtime_s(message_bytes) + ahead_s
         waiting = list(self._waiting())
@@ -150,12 +148,12 @@ class Pump:
         )
         own_s = sum(costs_s) + airtime_s
         in_all_s += airtime_s * transmissions(limits.HOPS_ASSUMED)
-        return self.budget.wait_s(own_s, trio.current_time(), transmissions=in_all_s / own_s if own_s else 1.0)
+        return self.budget.wait_s(own_s, trio.current_time(), transmissions=in_all_s / own_s, bulk=bulk)
 
     def budget_wait_s(self, message_bytes: int, peer: str) -> float:
         """As `air_wait_s`, if nothing waited already."""
         times = self.transmissions(peer)
-        return self.budget.wait_s(self.airtime_s(message_bytes), trio.current_time(), transmissions=times)
+        return self.budget.wait_s(self.airtime_s(message_bytes), trio.current_time(), transmissions=times, bulk=True)
 
     async def until_sent(self, peer: str, ask_id: int) -> None:
         """Wait until nothing about that question waits to be sent."""
@@ -172,7 +170,11 @@ class Pump:
         if self.silent:
             raise LocalError("nothing was sent", _SILENT, "`meshai quiet --off` lets it speak")
         times = transmissions(hops or limits.HOPS_ASSUMED)
-        async with self._turns.turn(Claim(asker, airtime_s, times)):
+        claim = Claim(asker, airtime_s, times)
+        self._turns.look_again()
+        async with self._turns.turn(lambda: claim):
+            if self.silent:
+                raise LocalError("nothing was sent", _SILENT, "`meshai quiet --off` lets it speak")
             self._spend(asker, airtime_s, times)
             yield
 
@@ -234,35 +236,31 @@ class Pump:
 
     async def _send_packets(self) -> None:
         while True:
-            packet = None if self.bearer.problem and not self.silent else self.session.next_packet(self._had_s)
-            if packet is None:
-                await self._sender.park()
-                continue
-            self._in_hand = packet
-            try:
-                async with self._turns.turn(self._claim(packet)):
-                    await self._until_ready()
-                    if self._is_wanted(packet):
-                        await self._send(packet)
-            finally:
-                self._in_hand = None
-                self._sent.unpark_all()
+            async with self._turns.turn(self._claim):
+                packet = self.session.next_packet(self._had_s)
+                if packet is not None and self._is_wanted(packet):
+                    self._in_hand = packet
+                    await self._send(packet)
+                    self._in_hand = None
+            self.wake()
 
-    def _claim(self, packet: Packet) -> Claim:
-        """What a packet needs before it may leave.
+    def _claim(self) -> Claim | None:
+        """What the most urgent packet needs before it may leave.
 
         All of a message leaves together: a peer would ask, again and again, for the rest of one that comes in dribs
         and drabs, and forget its beginning.
         """
+        packet = self.session.peek_packet(self._had_s)
+        if packet is None or (self.bearer.problem and not self.silent):
+            return None
+        if not self._is_wanted(packet):
+            return Claim("", 0.0, begun=True)  # taken only to be dropped
         airtime_s, times = self.bearer.cost(len(packet.frame)).airtime_s, self.transmissions(packet.peer)
         if packet.index == 0:
             together_s = airtime_s + (packet.total - 1) * self._frame_airtime_s
             airtime_s = max(airtime_s, min(together_s, self.budget.most_s(transmissions=times)))
-        return Claim(packet.peer or "", airtime_s, times, begun=packet.index > 0)
-
-    async def _until_ready(self) -> None:
-        while self.bearer.problem and not self.silent:
-            await self._sender.park()
+        bulk = packet.kind in (AnswerDone.__name__, AnswerPiece.__name__, Beacon.__name__)
+        return Claim(packet.peer or "", airtime_s, times, begun=packet.index > 0, bulk=bulk)
 
     def _is_wanted(self, packet: Packet) -> bool:
         """False when this node is silent, or the packet's question was given up meanwhile."""

@@ -132,7 +132,7 @@ class Serving:
         """Seconds until work on a question that comes now could begin, or its answer leave."""
         now = trio.current_time()
         ahead_s = sum(taken.airtime_s for (where, *_), taken in self._taken.items() if where is pump)
-        air_wait_s = pump.air_wait_s(limits.FRAGMENT_PAYLOAD_BYTES, ahead_s=ahead_s)
+        air_wait_s = pump.air_wait_s(limits.FRAGMENT_PAYLOAD_BYTES, ahead_s=ahead_s, bulk=True)
         return max(self._admission.backlog_s(now), min(air_wait_s, limits.DEADLINE_S_MAX))
 
     def _judge(self, pump: Pump, peer: str, ask: Ask) -> _Plan | Refuse | Busy:
@@ -156,7 +156,9 @@ class Serving:
         pace_s = max(work_s, pump.budget_wait_s(size.air_bytes, peer))
         # A promise needs air too, and it is better a little late than broken.
         ahead_s = self._ahead_s(pump, peer) + pump.airtime_s(_PROMISE_BYTES)
-        wait_s = max(self._admission.backlog_s(now) + work_s, pump.air_wait_s(size.air_bytes, ahead_s=ahead_s))
+        wait_s = max(
+            self._admission.backlog_s(now) + work_s, pump.air_wait_s(size.air_bytes, ahead_s=ahead_s, bulk=True)
+        )
         if pace_s + crossing_s > ask.deadline_s:
             why = f"it needs about {pace_s:.0f} s" if pace_s < float("inf") else "its airtime is too small for it"
             return Refuse(ask.ask_id, RefuseCode.DEADLINE, why)
@@ -193,7 +195,7 @@ class Serving:
     def _size(self, pump: Pump, peer: str, ask: Ask) -> AnswerSize:
         now, hops = trio.current_time(), pump.session.hops_to(peer)
         return answer_size(
-            left_s=pump.budget.left_s(now, transmissions=pump.transmissions(peer)),
+            left_s=pump.budget.left_s(now, transmissions=pump.transmissions(peer), bulk=True),
             frame_airtime_s=pump.bearer.cost(limits.FRAME_BYTES_MAX).airtime_s,
             hops=hops,
             utilisation_percent=pump.budget.utilisation_percent(now),

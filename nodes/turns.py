@@ -7,7 +7,7 @@ a node are weighed against each other.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ class Shares:
         return airtime_s * math.pow(0.5, (now - at) / _HALF_LIFE_S)
 
 
-@dataclass(eq=False, frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Claim:
     """Somebody's wish to send."""
 
@@ -55,6 +55,8 @@ class Claim:
     """How often it goes on the air, relays included."""
     begun: bool = False
     """Whether it continues what has begun to leave."""
+    bulk: bool = True
+    """Whether it can wait: replies and questions go first, and may use the reserve kept for them."""
 
 
 class Turns:
@@ -64,55 +66,56 @@ class Turns:
         self._budget = budget
         self._shares = shares
         self._trace = trace
-        self._waiting: list[Claim] = []
+        self._waiting: list[Callable[[], Claim | None]] = []
         self._sending = False
         self._changed = trio.lowlevel.ParkingLot()
 
     def look_again(self) -> None:
-        """The budget may allow more, or less, than before."""
+        """A claim, or what the budget allows, may be another than before."""
         self._changed.unpark_all()
 
     @asynccontextmanager
-    async def turn(self, claim: Claim) -> AsyncIterator[None]:
-        """Wait for the turn of `claim`, and hold it."""
+    async def turn(self, claim: Callable[[], Claim | None]) -> AsyncIterator[None]:
+        """Wait for the turn of what `claim` gives then, and hold it; None stands for nothing to send."""
         self._waiting.append(claim)
         try:
             await self._until_due(claim)
+            self._sending = True
         finally:
             self._waiting.remove(claim)
-            self.look_again()
-        self._sending = True
         try:
             yield
         finally:
             self._sending = False
             self.look_again()
 
-    async def _until_due(self, claim: Claim) -> None:
-        is_told = False
+    async def _until_due(self, claim: Callable[[], Claim | None]) -> None:
+        told: Claim | None = None
         while True:
-            wait_s = float("inf")
-            if not self._sending and self._first() is claim:
-                now = trio.current_time()
-                hindrance = self._budget.hindrance(
-                    claim.airtime_s, now, transmissions=claim.transmissions, begun=claim.begun
-                )
-                if hindrance is None:
+            wait_s, now = float("inf"), trio.current_time()
+            if not self._sending and self._first(now) is claim and (wanted := claim()) is not None:
+                wait_s = self._wait_s(wanted, now)
+                if not wait_s:
                     return
-                wait_s = hindrance.wait_s
-                if not is_told and wait_s < float("inf"):
-                    is_told = True
+                if wanted != told:
+                    told = wanted
                     self._trace.note("airtime.waiting", wait_s=round(wait_s, 1), why=self._budget.words(now))
             with trio.move_on_after(wait_s):
                 await self._changed.park()
 
-    def _first(self) -> Claim | None:
-        """Whose turn it is: what has begun, else who had least; what may never leave stands in nobody's way."""
-        now = trio.current_time()
+    def _first(self, now: float) -> Callable[[], Claim | None] | None:
+        """Whose turn it is: what has begun, else what is short, else who had least.
+
+        What may never leave stands in nobody's way.
+        """
         possible = [
-            claim
-            for claim in self._waiting
-            if self._budget.wait_s(claim.airtime_s, now, transmissions=claim.transmissions, begun=claim.begun)
-            < float("inf")
+            (not wanted.begun, wanted.bulk, self._shares.had_s(wanted.asker, now), number)
+            for number, claim in enumerate(self._waiting)
+            if (wanted := claim()) is not None and self._wait_s(wanted, now) < float("inf")
         ]
-        return min(possible, key=lambda claim: (not claim.begun, self._shares.had_s(claim.asker, now)), default=None)
+        return self._waiting[min(possible)[-1]] if possible else None
+
+    def _wait_s(self, claim: Claim, now: float) -> float:
+        return self._budget.wait_s(
+            claim.airtime_s, now, transmissions=claim.transmissions, begun=claim.begun, bulk=claim.bulk
+        )

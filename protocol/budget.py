@@ -36,6 +36,8 @@ _MINUTE_S = 60.0
 """The time that a utilisation figure covers, and after which the radio tells the next."""
 _LOAD_BELIEVED_S = 300.0
 _LOOK_AGAIN_S = 5.0
+_RESERVE_SHARE, _RESERVE_S_MAX = 0.05, 3.0
+"""Of our hour, what answers and beacons leave for short replies: who hears nothing asks again, which costs more."""
 _MESSAGE_PERCENT_MAX = BUSY_PERCENT / 2
 """A message begins when the channel has room for it; one that is longer than this, when it has this room."""
 
@@ -152,9 +154,10 @@ class AirtimeBudget:
 
     # What may be sent
 
-    def left_s(self, now: float, *, transmissions: float = 1.0) -> float:
+    def left_s(self, now: float, *, transmissions: float = 1.0, bulk: bool = False) -> float:
         """Seconds of air that this node may send now in packets that take so many transmissions."""
-        return min(self._own_left_s(now), self._shared_left_s(now) / transmissions)
+        left_s = min(self._own_left_s(now), self._shared_left_s(now) / transmissions)
+        return left_s - (self._reserve_s if bulk else 0.0)
 
     def used_s(self, now: float) -> float:
         """What this node and those who asked it sent in the last hour, relays included."""
@@ -170,21 +173,27 @@ class AirtimeBudget:
         since_s = self._lately.since_s(max(self._told_at, now - _MINUTE_S))
         return told + 100 * since_s / _MINUTE_S
 
-    def wait_s(self, airtime_s: float, now: float, *, transmissions: float = 1.0, begun: bool = False) -> float:
+    def wait_s(
+        self, airtime_s: float, now: float, *, transmissions: float = 1.0, begun: bool = False, bulk: bool = False
+    ) -> float:
         """Seconds until `airtime_s` may be sent: 0 for now, infinity for never. See `hindrance`."""
-        hindrance = self.hindrance(airtime_s, now, transmissions=transmissions, begun=begun)
+        hindrance = self.hindrance(airtime_s, now, transmissions=transmissions, begun=begun, bulk=bulk)
         return hindrance.wait_s if hindrance else 0.0
 
     def hindrance(
-        self, airtime_s: float, now: float, *, transmissions: float = 1.0, begun: bool = False
+        self, airtime_s: float, now: float, *, transmissions: float = 1.0, begun: bool = False, bulk: bool = False
     ) -> Hindrance | None:
-        """What keeps `airtime_s` from being sent longest; `begun`: it is the rest of a message that has begun to leave.
+        """What keeps `airtime_s` from being sent longest.
 
+        `begun`: it is the rest of a message that has begun to leave; `bulk`: it leaves the reserve for replies alone.
         How long a busy channel stays so is not known: then the time until there should be a new figure.
         """
+        reserve_s = self._reserve_s if bulk and not begun else 0.0
+        own_s = max(airtime_s, min(airtime_s + reserve_s, self.hour_s))
+        shared_s = max(airtime_s, min(airtime_s + reserve_s, self.shared_hour_s / transmissions)) * transmissions
         waits = {
-            Limit.OWN: self._own_wait_s(airtime_s, now),
-            Limit.SHARED: self._shared_wait_s(airtime_s * transmissions, now),
+            Limit.OWN: self._own_wait_s(own_s, now),
+            Limit.SHARED: self._shared_wait_s(shared_s, now),
             Limit.BUSY: self._busy_wait_s(0.0 if begun else airtime_s * transmissions, now),
             Limit.LAW: self._law_wait_s(airtime_s, now),
         }
@@ -204,6 +213,10 @@ class AirtimeBudget:
         return words
 
     # Inside
+
+    @property
+    def _reserve_s(self) -> float:
+        return min(_RESERVE_SHARE * self.hour_s, _RESERVE_S_MAX)
 
     def _bucket_s(self, now: float) -> float:
         return min(self.hour_s, self._level_s + (now - self._at) * self.hour_s / _WINDOW_S)

@@ -157,7 +157,7 @@ async def test_an_answerer_short_of_airtime_promises_its_answer_for_when_it_may_
         await nursery.start(cabin.run)
         await nursery.start(house.run)
         await until_heard(cabin)
-        use_up(house, but_s=-0.2)
+        use_up(house, but_s=0.6)
         told = []
         answer = await cabin.ask(wish("Why?", max_tokens=60), told.append)
         promised = [progress.wait_s for progress in told if isinstance(progress, Promised)]

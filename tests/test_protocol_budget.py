@@ -73,6 +73,18 @@ def test_a_small_share_starts_with_no_more_than_an_hours():
     assert AirtimeBudget(0, share=0.001).left_s(0) == pytest.approx(3.6)
 
 
+def test_answers_leave_a_reserve_for_replies():
+    budget = AirtimeBudget(0, share=0.02)
+    assert budget.left_s(0, bulk=True) == 7
+    assert budget.wait_s(7, 0, bulk=True) == 0
+    assert limit_of(budget, 8, 0, bulk=True) is Limit.OWN
+    assert budget.hindrance(8, 0) is budget.hindrance(8, 0, bulk=True, begun=True) is None
+    assert budget.wait_s(72, 0, bulk=True) < inf
+    budget.heard(355, 0)
+    assert limit_of(budget, 3, 100, bulk=True) is Limit.SHARED
+    assert budget.hindrance(3, 100) is None
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_an_impossible_share_is_explained(share):
     with pytest.raises(LocalError, match="Use 0 to 1"):
