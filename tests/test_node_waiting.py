@@ -164,6 +164,7 @@ async def test_an_answerer_short_of_airtime_promises_its_answer_for_when_it_may_
         assert answer.seconds > 60
         assert promised[0] == pytest.approx(answer.seconds, rel=0.25)
         assert (len(sent(cabin, "Ask")), len(sent(cabin, "Gap"))) == (1, 0)
+        await trio.sleep(5)
         assert len(sent(house, "AnswerDone")) == 1
         assert answer.truncated
 
