@@ -15,6 +15,7 @@ _COMMANDS = {
     "ask": "Ask one question.",
     "chat": "Hold a conversation.",
     "peers": "List the nodes heard of late.",
+    "radio": "List, check and set up radios.",
     "models": "List, fetch, adopt and remove models.",
     "demo": "Watch a question cross three virtual radios to a real model.",
     "sim": "Virtual radios and simulations.",

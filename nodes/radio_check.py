@@ -108,7 +108,7 @@ def judge(info: RadioInfo, set_up: SetUp | None, *, command: str, over_network: 
     radio may always send: nothing of it leaves the computer.
     """
     channel = None if set_up is None else _chosen(info, set_up)
-    findings = tuple(check(info, channel, over_network=over_network))
+    findings = tuple(check(info, channel, over_network=over_network and not is_virtual(info)))
     silence = "" if is_virtual(info) else _silence(info, set_up, channel, findings, command)
     return Judgement(silence, 0 if channel is None else channel.index, findings)
 

@@ -57,7 +57,9 @@ REGIONS = {
 
 def law_line(region: str) -> str:
     """Such as `EU_868 (European Union and neighbours): 869.4 to 869.65 MHz, 27 dBm, at most 10 % of any hour`."""
-    law = REGIONS[region]
+    law = REGIONS.get(region)
+    if law is None:
+        return region
     share = DUTY_CYCLE.get(region)
     hour = f", at most {share * 100:g} % of any hour" if share else ""
     return f"{region} ({law.where}): {law.low_mhz:g} to {law.high_mhz:g} MHz, {law.power_dbm} dBm{hour}"

@@ -81,6 +81,14 @@ def _in_words(fact: Fact) -> str:
             return f"radio {fields['node']} is connected ({fields['preset']}, {fields['region']})"
         case "radio.down":
             return f"radio lost: {fields['why']}; trying again"
+        case "radio.silent":
+            return f"listening only: {fields['why']}"
+        case "radio.finding":
+            return f"{fields['severity']}: {fields['what']}: {fields['why']}; {fields['fix']}"
+        case "radio.replaced":
+            return f"another radio is connected: {fields['now']} instead of {fields['was']}"
+        case "radio.region_changed":
+            return f"the radio's region is {fields['now']} now, and was {fields['was']}"
         case "radio.nak":
             return f"the radio could not send: {fields['why']}"
         case "ask.answered":

@@ -75,7 +75,8 @@ class RadioDesk:
         """Wait until the radio says what it is; raises LocalError when it can't be reached."""
         while self._info is None:
             if self._down:
-                raise LocalError("the radio can't be reached", self._down, "check its cable, its address and its power")
+                fix = "check cable, address and power, and stop what else may hold it, such as `meshai up` or an app"
+                raise LocalError("the radio can't be reached", self._down, fix)
             await self._changed.wait()
         return self._info
 
