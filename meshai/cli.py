@@ -17,6 +17,7 @@ _COMMANDS = {
     "peers": "List the nodes heard of late.",
     "radio": "List, check and set up radios.",
     "models": "List, fetch, adopt and remove models.",
+    "packs": "List and make the text packs that shorten messages.",
     "demo": "Watch a question cross three virtual radios to a real model.",
     "sim": "Virtual radios and simulations.",
 }

@@ -24,7 +24,7 @@ from protocol.text.pack import FINAL_SETS, MAP_SETS, Pack, Sizes, little_endian
 if TYPE_CHECKING:
     from nodes.text_loop import CompiledLoop
 
-__all__ = ["Recipe", "Watch", "learn", "table", "train"]
+__all__ = ["Recipe", "Watch", "learn", "recipe_for", "table", "train"]
 
 Watch = Callable[[str, int, int], None]
 """Is told the step, how much of it is done, and of how much."""
@@ -51,6 +51,14 @@ class Recipe:
     kinds: tuple[int, ...] = (2, 3, 4, 5, 6, WORD, PREVIOUS_WORD, TWO_WORDS, SKIPPED_WORD)
     local_contexts: tuple[int, ...] = (1, 2, 4, 5)
     """Which of `kinds`, by position, are followed within the message too."""
+
+
+_RECIPES: Final = {"en": Recipe(room=600_000)}
+
+
+def recipe_for(name: str) -> Recipe:
+    """The recipe of the pack `name`: that of a registered one, or the usual one."""
+    return _RECIPES.get(name, Recipe())
 
 
 def train(name: str, pieces: Sequence[bytes], recipe: Recipe, *, loop: CompiledLoop | None, watch: Watch) -> bytes:

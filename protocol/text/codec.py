@@ -68,7 +68,7 @@ class TextCoder:
         except UnicodeEncodeError as error:
             raise LocalError("this text can't be sent", "it holds half a character", "take it out") from error
         best = bytes([_front(RAW)]) + plain
-        if b"\0" not in plain:
+        if len(plain) > 1 and b"\0" not in plain:
             candidates = [number for number in self._packs if readable >> number & 1]
             number = self._likeliest(plain, known, candidates)
             if number is not None:
@@ -115,10 +115,10 @@ class TextCoder:
 
     def _likeliest(self, plain: bytes, known: bytes, candidates: list[int]) -> int | None:
         """The pack that suits `plain`: by which bytes follow which, then by trying the best on its beginning."""
+        if len(candidates) <= 1:
+            return candidates[0] if candidates else None
         candidates.sort(key=lambda number: (_estimate(self._packs[number], plain), number))
         shortest: tuple[int, int] | None = None
-        if len(candidates) <= 1 or len(plain) <= 1:
-            return candidates[0] if candidates else None
         for number in candidates[:_TRIED]:
             most = shortest[0] - 1 if shortest else _TRIAL_BYTES * 2
             coded = self._loop.encode(self._packs[number], plain[:_TRIAL_BYTES], about=known, bytes_max=most)
@@ -147,11 +147,8 @@ def _unsqueezed(body: bytes, max_bytes: int) -> bytes:
     reader = brotli.Decompressor()
     try:
         plain: bytes = reader.process(body, output_buffer_limit=max_bytes + 1)
-        while not reader.is_finished() and len(plain) <= max_bytes:
-            more = reader.process(b"", output_buffer_limit=max_bytes + 1 - len(plain))
-            if not more:
-                raise RemoteError("a coded text is damaged", "it ends before its end mark")
-            plain += more
     except brotli.error as error:
         raise RemoteError("a coded text is damaged", "brotli can't read it") from error
+    if len(plain) <= max_bytes and not reader.is_finished():
+        raise RemoteError("a coded text is damaged", "it ends before its end mark")
     return plain

@@ -6,6 +6,7 @@ allows. It chooses no pack and knows no codec byte.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final
 
 from protocol.errors import RemoteError
@@ -41,12 +42,7 @@ def encode(pack: Pack, text: bytes, *, about: bytes = b"", bytes_max: int) -> by
             p = model.send(one)
         if len(out) > bytes_max:
             return None
-    for size in range(5):
-        step = 32 - 8 * size
-        value = low + (1 << step) - 1 >> step << step
-        if value <= high:
-            out += value.to_bytes(4, "big")[:size]
-            break
+    out += _shortest_between(low, high)
     zeros = len(out) - len(out.rstrip(b"\0"))
     del out[len(out) - min(zeros, _TAIL_MAX - 4) :]
     return bytes(out) if len(out) <= bytes_max else None
@@ -86,3 +82,10 @@ def decode(pack: Pack, data: bytes, *, about: bytes = b"", bytes_max: int) -> by
     if taken < len(data):
         raise RemoteError("a coded text is damaged", "bytes follow its end mark")
     return bytes(out)
+
+
+def _shortest_between(low: int, high: int) -> bytes:
+    """The fewest bytes that, followed by zeros, are a number from `low` to `high`."""
+    roundings = [(low + (1 << step) - 1 >> step << step, 4 - step // 8) for step in (32, 24, 16, 8, 0)]
+    value, size = min((rounding for rounding in roundings if rounding[0] <= high), key=itemgetter(1))
+    return value.to_bytes(5, "big")[1 : 1 + size]

@@ -24,7 +24,7 @@ from typing import Final
 from protocol.errors import LocalError
 from protocol.text.contexts import KINDS
 
-__all__ = ["CONTEXTS_MAX", "FORMAT", "HEADER", "LOCALS_MAX", "Pack", "Sizes", "Table"]
+__all__ = ["CONTEXTS_MAX", "FORMAT", "HEADER", "LOCALS_MAX", "Pack", "Sizes", "Table", "little_endian", "native"]
 
 FORMAT: Final = 0
 """Version of the model, the tables and the coding: two bits of the codec byte."""
@@ -99,8 +99,8 @@ class Pack:
         view = memoryview(buffer)
         if view.nbytes < 2 * HEADER or view.nbytes % 2 or bytes(view[:4]) != _MAGIC:
             raise _unusable("it doesn't begin as one")
-        self.numbers: Sequence[int] = _words(view, "H")
-        self.signed: Sequence[int] = _words(view, "h")
+        self.numbers: Sequence[int] = native(view, "H")
+        self.signed: Sequence[int] = native(view, "h")
         header = self.numbers[:HEADER]
         if header[2] != FORMAT:
             raise _unusable(f"it is of format {header[2]}, and this version reads format {FORMAT}")
@@ -152,7 +152,8 @@ def little_endian(numbers: array[int], order: str = sys.byteorder) -> bytes:
     return numbers.tobytes()
 
 
-def _words(view: memoryview, kind: str, order: str = sys.byteorder) -> Sequence[int]:
+def native(view: memoryview, kind: str, order: str = sys.byteorder) -> Sequence[int]:
+    """The numbers of a pack in `view`, as a machine of byte order `order` reads them; copied where it must swap."""
     if order == "little":
         return view.cast("B").cast(kind)  # type: ignore[call-overload,no-any-return]
     swapped = array(kind, view.tobytes())
