@@ -10,12 +10,15 @@ import trio
 from admin_radio import AdminRadio
 from click.testing import CliRunner
 
+from meshai import setup
+from meshai.api import Mesh
 from meshai.cli import main
 from meshai.commands import radio as radio_command
-from meshai.setup import judgement_of
+from meshai.setup import NodeOptions, judgement_of
 from nodes.bearers import attached, meshtastic_admin, supervised_port
 from nodes.bearers.attached import AttachedRadio
 from nodes.bearers.meshtastic_link import read_link
+from protocol.errors import LocalError
 
 pytestmark = pytest.mark.realtime
 
@@ -162,6 +165,20 @@ def test_list_names_the_ports_that_look_like_radios(board, monkeypatch):
     assert json.loads(meshai("list", "--json")) == {"radios": [{"port": "/dev/ttyUSB0", "chip": "Silicon Labs CP210x"}]}
     monkeypatch.setattr(attached, "attached_radios", lambda: ())
     assert "No radio is plugged in" in meshai("list")
+
+
+async def test_a_node_with_a_radio_that_was_not_set_up_sends_nothing_and_names_the_command(
+    board, monkeypatch, tmp_path
+):
+    board.set_lora(region=3, tx_enabled=True)
+    monkeypatch.setattr(setup, "radio_port", lambda spec, trace: board.port(trace))
+    options = NodeOptions(name="n", radio="serial:/dev/ttyUSB0", model="none", state=tmp_path / "n")
+    with trio.fail_after(20):
+        async with Mesh.start(options) as mesh:
+            with pytest.raises(LocalError, match=r"run `meshai radio setup --radio serial:/dev/ttyUSB0`"):
+                await mesh.answer("Why?", deadline_s=2)
+            assert "only listens" in (await mesh.status())["problems"][0]
+    assert board.orders == []
 
 
 def test_ctrl_c_while_it_asks_leaves_nothing_behind(tmp_path):
