@@ -7,6 +7,7 @@ Each question ends in one answer or one error.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
@@ -14,7 +15,7 @@ import trio
 
 from nodes.admission import Admission, BusyError
 from nodes.cache import AnswerCache, CachedAnswer
-from nodes.interfaces import Cost, Engine, Prompt
+from nodes.interfaces import DIAGNOSIS_BYTES, Cost, Engine, Prompt
 from nodes.lookout import Found, Lookout, Search, sizes
 from nodes.pump import Pump
 from nodes.router import Candidate, expected_s
@@ -199,30 +200,25 @@ class Inquiry:
         pump.open_account(ask_id, candidate.address)
         try:
             pump.wake()
-            async for event in receive:
-                match event:
-                    case AskPromised(wait_s=promised_s):
-                        show(Promised(promised_s))
-                    case AnswerText(text=text):
-                        show(Text(text))
-                    case AnswerRestarted():
-                        show(Restarted())
-                    case AnswerFinished():
-                        return Answer(
-                            event.text,
-                            event.model or candidate.model,
-                            candidate.name,
-                            "model",
-                            False,
-                            pump.session.hops_to(candidate.address),
-                            event.tokens,
-                            event.truncated,
-                            trio.current_time() - now,
-                            pump.cost_of(ask_id),
-                        )
-                    case AskFailed():
-                        raise _why_not(event, candidate, pump)
-            raise AssertionError("the channel closes only below")
+            silence = _Silence(candidate, pump, (search.until - now) / 2)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(silence.look_into)
+                end = await _until_end(receive, silence, show)
+                nursery.cancel_scope.cancel()
+            if isinstance(end, AskFailed):
+                raise _why_not(end, candidate, pump, silence.reason)
+            return Answer(
+                end.text,
+                end.model or candidate.model,
+                candidate.name,
+                "model",
+                False,
+                pump.session.hops_to(candidate.address),
+                end.tokens,
+                end.truncated,
+                trio.current_time() - now,
+                pump.cost_of(ask_id),
+            )
         finally:
             del self._open[pump, ask_id]
             pump.close_account(ask_id)
@@ -243,6 +239,46 @@ class Inquiry:
         )
 
 
+class _Silence:
+    """Looks for a reason when a peer says nothing for long."""
+
+    def __init__(self, candidate: Candidate, pump: Pump, patience_s: float) -> None:
+        self.reason: RemoteError | None = None
+        self.broken = trio.Event()
+        """Set once the peer has said something."""
+        self._candidate = candidate
+        self._pump = pump
+        self._patience_s = patience_s
+
+    async def look_into(self) -> None:
+        """Wait for a word of the peer; when none comes in time, find out what can be found out."""
+        with trio.move_on_after(self._patience_s):
+            await self.broken.wait()
+            return
+        airtime_s = self._pump.bearer.cost(DIAGNOSIS_BYTES).airtime_s
+        with suppress(LocalError):
+            async with self._pump.turn(airtime_s, hops=self._candidate.hops):
+                self.reason = await self._pump.bearer.diagnose(self._candidate.address, hops=self._candidate.hops)
+
+
+async def _until_end(
+    receive: trio.MemoryReceiveChannel[_Reply], silence: _Silence, show: Callable[[Progress], None]
+) -> AnswerFinished | AskFailed:
+    """Show what comes until the question has ended."""
+    async for event in receive:
+        match event:
+            case AskPromised(wait_s=promised_s):
+                show(Promised(promised_s))
+            case AnswerText(text=text):
+                show(Text(text))
+            case AnswerRestarted():
+                show(Restarted())
+            case AnswerFinished() | AskFailed():
+                return event
+        silence.broken.set()
+    raise AssertionError("the channel stays open while its question is")
+
+
 _Reply = AskPromised | AnswerText | AnswerRestarted | AnswerFinished | AskFailed
 
 _REFUSALS = {
@@ -253,11 +289,12 @@ _REFUSALS = {
     RefuseCode.DEADLINE: ("it can't answer in time", "wait longer with --deadline"),
     RefuseCode.ENGINE_FAILED: ("its model failed", "ask again"),
     RefuseCode.LEAVING: ("it is shutting down", "ask another node"),
+    RefuseCode.UNREADABLE: ("it can't read this node's text packs", "update meshai on both sides"),
     RefuseCode.BAD_REQUEST: ("it did not understand the question", "update meshai on both sides"),
 }
 
 
-def _why_not(failed: AskFailed, candidate: Candidate, pump: Pump) -> Exception:
+def _why_not(failed: AskFailed, candidate: Candidate, pump: Pump, reason: RemoteError | None) -> Exception:
     name = candidate.name
     if failed.failure is Failure.BUSY:
         why = f"it is busy and asks to wait {failed.retry_after_s} s"
@@ -268,6 +305,8 @@ def _why_not(failed: AskFailed, candidate: Candidate, pump: Pump) -> Exception:
         return _NotThisOneError(RemoteError(f"no answer from {name}", failed.reason or why, fix, code=failed.code))
     if not failed.heard:
         pump.peers.lost(candidate.address)
+    if reason is not None and not failed.heard:
+        return RemoteError(f"no answer from {name}", f"{reason.what}: {reason.why}", reason.fix)
     why = "it was heard, but the answer did not come in time" if failed.heard else "nothing was heard from it"
     return RemoteError(f"no answer from {name}", why, "ask again, or wait longer with --deadline")
 

@@ -13,10 +13,12 @@ from enum import StrEnum
 
 import trio
 
+from protocol.errors import RemoteError
 from protocol.messages import ModelOffer, Turn
 
 __all__ = [
     "BROADCAST",
+    "DIAGNOSIS_BYTES",
     "Bearer",
     "ChannelKey",
     "Cost",
@@ -37,6 +39,8 @@ __all__ = [
     "Received",
 ]
 
+DIAGNOSIS_BYTES = 60
+"""What looking for a silent peer's reason takes of the shared medium, the answer not counted."""
 BROADCAST = 0xFFFFFFFF
 """Meshtastic's broadcast node number."""
 
@@ -187,6 +191,14 @@ class Bearer(ABC):
 
         `hops` is the known length of the path in transmissions, 0 when unknown: a bearer on a shared medium waits
         until relays are done with this frame. Raises LocalError when the link is down.
+        """
+
+    @abstractmethod
+    async def diagnose(self, to: str, *, hops: int = 0) -> RemoteError | None:
+        """Look for the reason why a peer that should be there stays silent; None when there is none to be seen.
+
+        Sends `DIAGNOSIS_BYTES` at most, for which the caller has waited its turn. Raises LocalError when the link is
+        down.
         """
 
 

@@ -80,12 +80,16 @@ async def world(
 
 @asynccontextmanager
 async def cabin_and_house(**how: object) -> AsyncIterator[tuple[Node, Node, World]]:
-    """`cabin`, without a model, on radio A, and `house`, which answers it, on radio C, with a relay between."""
+    """`cabin`, without a model, on radio A, and `house`, which answers it, on radio C, with a relay between.
+
+    `other` names another radio for `house`.
+    """
+    other = how.pop("other", "C")
     engine = how.pop("engine", None) or ScriptedEngine(ANSWERS, name="tiny", tokens_per_s=20)
     cabin_cache = how.pop("cabin_cache", None)
     async with world(**how) as (here, nursery):
         cabin = here.node("A", "cabin", cache=cabin_cache)
-        house = here.node("C", "house", engine, serves="A")
+        house = here.node(other, "house", engine, serves="A")
         await nursery.start(cabin.run)
         await nursery.start(house.run)
         yield cabin, house, here

@@ -30,10 +30,11 @@ from nodes.interfaces import (
     RadioUp,
     Received,
 )
+from nodes.radio_check import dropping_router
 from nodes.trace import Trace
 from protocol import limits
 from protocol.airtime import DEFAULT_PRESET, PRESETS, Preset, data_bytes_on_air, path_time_s, time_on_air_s
-from protocol.errors import LocalError
+from protocol.errors import LocalError, RemoteError
 
 __all__ = ["PRIVATE_PORT", "TEXT_PORT", "RadioBearer", "address_of", "number_of"]
 
@@ -196,6 +197,15 @@ class RadioBearer(Bearer):
             self._held.set()
         if error:
             raise LocalError("the radio did not send", nak_words(error), _NAK_FIXES.get(error, ""))
+
+    async def diagnose(self, to: str, *, hops: int = 0) -> RemoteError | None:
+        """Trace the route to a silent peer: whoever lets that pass and drops our frames is named."""
+        number = number_of(to)
+        await self._up.wait()
+        ask = self._port.trace_route(number, channel=self._channel)
+        route = await self._answer_about(number, RadioRoute, ask, hops)
+        finding = dropping_router(route, self._nodes) if isinstance(route, RadioRoute) else None
+        return RemoteError(finding.what, finding.why, finding.fix) if finding else None
 
     def listen(self, port: int, take: Callable[[RadioPacket], None]) -> None:
         """Hand every packet on `port` that others send to `take`, which may not block."""
