@@ -20,6 +20,8 @@ __all__ = ["Emergencies", "Notice"]
 
 _SCANNED_CHARACTERS = 1000
 """Of the beginning and of the end of a long text: who is frightened writes briefly."""
+_SURE_WORDS = 3
+"""So many common words of one language rule out what only others call an emergency."""
 _BLOT = "|"
 """Stands where a harmless phrase was; no word contains it."""
 
@@ -99,7 +101,8 @@ class Emergencies:
         if len(question) > 2 * _SCANNED_CHARACTERS:
             question = f"{question[:_SCANNED_CHARACTERS]} {question[-_SCANNED_CHARACTERS:]}"
         folded = fold(question)
-        codes = dict.fromkeys((*(likely(question) or languages()), self.plan.language, ORIGINAL))
+        possible = likely(question, sure_words=_SURE_WORDS) or tuple(languages())
+        codes = dict.fromkeys((*possible, self.plan.language, ORIGINAL))
         alarms: dict[str, set[str]] = {}
         for book in (languages()[code] for code in codes if code in languages()):
             telling = book.harmless.sub(_BLOT, folded)

@@ -25,8 +25,6 @@ KINDS = ("poison", "injury", "fire", "drowning", "violence")
 """The emergencies that are told apart."""
 
 _FOLDER = Path(__file__).parent
-_SURE_SCORE = 2
-"""So many of a language's commonest words make a guess."""
 _RIVAL = 0.6
 """Another language with this share of the best one's words is as likely."""
 
@@ -75,12 +73,15 @@ def language(code: str) -> Language:
     return languages().get(code) or languages()[ORIGINAL]
 
 
-def likely(text: str) -> tuple[str, ...]:
-    """Codes of the languages that `text` may well be in, the likeliest first; empty when it is too short to tell."""
+def likely(text: str, *, sure_words: int = 2) -> tuple[str, ...]:
+    """Codes of the languages that `text` may well be in, the likeliest first; empty when it is too short to tell.
+
+    `sure_words`: how many of a language's commonest words make a guess.
+    """
     folded = fold(text)
     scores = {code: len(book.common.findall(folded)) for code, book in languages().items()}
     best = max(scores.values())
-    if best < _SURE_SCORE:
+    if best < sure_words:
         return ()
     rivals = [code for code in scores if scores[code] >= _RIVAL * best]
     return tuple(sorted(rivals, key=lambda code: -scores[code]))

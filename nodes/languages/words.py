@@ -12,7 +12,7 @@ from collections.abc import Iterable
 __all__ = ["fold", "matcher", "template_matcher"]
 
 _LETTERS = str.maketrans(
-    {"ɓ": "b", "ɗ": "d", "ƙ": "k", "ƴ": "y", "ı": "i", "ł": "l", "ø": "o", "ى": "ي", "ة": "ه", "ـ": ""}
+    {"ɓ": "b", "ɗ": "d", "ƙ": "k", "ƴ": "y", "\u0131": "i", "ł": "l", "ø": "o", "ى": "ي", "ة": "\u0647", "ـ": ""}
 )
 """Letters that keyboards offer in two ways, beyond what Unicode takes apart; the tatweel only stretches a word."""
 _ACCENTS = re.compile("[\u0300-\u036f\u064b-\u065f\u0670\u093c]")
