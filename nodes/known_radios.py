@@ -26,6 +26,11 @@ class KnownRadios:
         """`folder` need not exist yet."""
         self._folder = folder
 
+    @property
+    def is_empty(self) -> bool:
+        """True while no radio was set up. Raises LocalError when the file is damaged."""
+        return not self._read()
+
     def recall(self, node_number: int) -> SetUp | None:
         """What was settled for the radio with this number; None when nothing was.
 

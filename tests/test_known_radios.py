@@ -19,6 +19,7 @@ def test_what_was_settled_outlives_the_process_radio_by_radio(tmp_path):
     assert known.recall(0x1000) == SET_UP
     assert known.recall(0x2000) == other
     assert known.recall(0x3000) is None
+    assert not known.is_empty
 
 
 def test_setting_a_radio_up_again_replaces_what_was_settled(tmp_path):
@@ -30,6 +31,7 @@ def test_setting_a_radio_up_again_replaces_what_was_settled(tmp_path):
 
 def test_on_a_new_device_nothing_was_settled(tmp_path):
     assert KnownRadios(tmp_path / "none").recall(0x1000) is None
+    assert KnownRadios(tmp_path / "none").is_empty
 
 
 @pytest.mark.parametrize(

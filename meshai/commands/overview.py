@@ -6,6 +6,8 @@ from meshai.control import RunningNode
 from meshai.run import run, tell
 from meshai.setup import state_dir
 from meshai.words import clean
+from nodes.config import data_dir
+from nodes.known_radios import KnownRadios
 
 __all__ = ["overview"]
 
@@ -36,14 +38,17 @@ async def _overview() -> None:
         tell(f"  neighbours {names or 'none heard yet'}")
     else:
         tell("  node       not running")
-    tell(f"\nNext: {_next(bool(models), bool(radios), running)}")
+    is_set_up = not KnownRadios(data_dir()).is_empty
+    tell(f"\nNext: {_next(bool(models), bool(radios), is_set_up, running)}")
 
 
-def _next(model: bool, radio: bool, running: bool) -> str:
+def _next(model: bool, radio: bool, is_set_up: bool, running: bool) -> str:
     if running:
         return 'meshai ask "Why is the sky blue?"'
     if not model and not radio:
         return "meshai models get smollm2-135m   (a small model, 93 MB), then meshai demo"
+    if radio and not is_set_up:
+        return "meshai radio setup               (once for each radio; until then it only listens)"
     if radio:
         return "meshai up --radio serial         (then, in another terminal, meshai ask or meshai chat)"
     return 'meshai ask "Why is the sky blue?"   or   meshai demo'
