@@ -197,7 +197,7 @@ class Lookout:
         if too_long is not None:
             return too_long
         if pump.problem:
-            fix = "`meshai quiet --off` lets it speak" if pump.silent else "check the radio's cable and address"
+            fix = "`meshai quiet --off` lets it speak" if pump.silent else "see `meshai radio check`"
             return LocalError("the question can't leave this device", pump.problem, fix)
         wait_s = pump.air_wait_s(question_bytes(search.wish))
         if wait_s > 0 and trio.current_time() + wait_s > search.until:

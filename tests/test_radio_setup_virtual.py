@@ -6,6 +6,7 @@ import sys
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
+from subprocess import PIPE
 
 import pytest
 import trio
@@ -108,3 +109,25 @@ async def test_the_command_sets_up_a_radio_at_its_address(tmp_path):
         (known,) = json.loads((tmp_path / "radios.json").read_text())["radios"]
         assert (known["node_number"], known["channel_index"]) == (radio.node_number, 1)
         assert radio.settings.channels[1].key.hex() not in (tmp_path / "radios.json").read_text()
+
+
+async def test_a_running_node_tells_what_about_its_radio_needs_care(tmp_path):
+    async with served(1, role="ROUTER", ok_to_mqtt=True) as (_, addresses), trio.open_nursery() as nursery:
+        spec = f"tcp:{addresses['A'].host}:{addresses['A'].port}"
+        command = [sys.executable, "-m", "meshai", "up", "--radio", spec, "--model", "none"]
+        start = partial(
+            trio.run_process,
+            command,
+            capture_stdout=False,
+            stdin=None,
+            stdout=PIPE,
+            check=False,
+            env={**os.environ, "MESHAI_HOME": str(tmp_path)},
+        )
+        process = await nursery.start(start)
+        printed = b""
+        with trio.fail_after(30):
+            while b"OK to MQTT" not in printed:
+                printed += await process.stdout.receive_some()
+        assert b"warning: the radio's role is ROUTER" in printed
+        process.terminate()
