@@ -112,8 +112,7 @@ class Announcer:
             self._wanted = trio.Event()
             self._beacons.take()
             self._pump.reach = self._plan.reach
-            self._pump.session.announce(beacon)
-            self._pump.wake()
+            self._pump.announce(beacon)
             has_changed = await self._until_due(trio.current_time() + interval_s, beacon)
             interval_s = _FIRST_S if has_changed else min(2 * interval_s, self._plan.interval_s)
 

@@ -68,7 +68,13 @@ class Pump:
         self.compact = coder is not None
         """Whether texts are made compact."""
         self.budget = AirtimeBudget(trio.current_time(), share=airtime_share, region=bearer.region)
-        self.session = Session(rng=rng, path_time=bearer.path_time_s, serves=serves, coder=coder)
+        self.session = Session(
+            rng=rng,
+            path_time=bearer.path_time_s,
+            serves=serves,
+            coder=coder,
+            busy=lambda: self.budget.others_busy(trio.current_time()),
+        )
         self.peers = PeerTable()
         """Who was heard on this bearer."""
         self.shares = Shares()
@@ -84,6 +90,8 @@ class Pump:
         """By question, the oldest first."""
         self._in_hand: Packet | None = None
         """Taken from the session and not yet sent."""
+        self._announced = (0, 0.0)
+        """The backlog that our last beacon told, and when."""
         self._load: RadioLoad | None = None
         self._turns = Turns(self.budget, self.shares, trace)
         self._sent = trio.lowlevel.ParkingLot()
@@ -109,6 +117,17 @@ class Pump:
         self._sent.unpark_all()
         self._timer.unpark_all()
         self._turns.look_again()
+
+    def announce(self, beacon: Beacon) -> None:
+        """Announce this node."""
+        self._announced = (beacon.backlog_s, trio.current_time())
+        self.session.announce(beacon)
+        self.wake()
+
+    def announced_backlog_s(self) -> float:
+        """The wait that whoever heard our last beacon counts on."""
+        backlog_s, at = self._announced
+        return max(0.0, backlog_s - (trio.current_time() - at))
 
     def open_account(self, ask_id: int, peer: str) -> None:
         """From now on, count what our question to `peer` costs."""
@@ -154,6 +173,10 @@ class Pump:
         """As `air_wait_s`, if nothing waited already."""
         times = self.transmissions(peer)
         return self.budget.wait_s(self.airtime_s(message_bytes), trio.current_time(), transmissions=times, bulk=True)
+
+    def pace_s(self, airtime_s: float) -> float:
+        """Seconds in which our share gives so much air; infinity when it gives none."""
+        return airtime_s * 3600 / self.budget.hour_s if self.budget.hour_s else float("inf")
 
     async def until_sent(self, peer: str, ask_id: int) -> None:
         """Wait until nothing about that question waits to be sent."""
@@ -259,7 +282,7 @@ class Pump:
         if packet.index == 0:
             together_s = airtime_s + (packet.total - 1) * self._frame_airtime_s
             airtime_s = max(airtime_s, min(together_s, self.budget.most_s(transmissions=times)))
-        bulk = packet.kind in (AnswerDone.__name__, AnswerPiece.__name__, Beacon.__name__)
+        bulk = packet.kind in (AnswerDone.__name__, AnswerPiece.__name__)
         return Claim(packet.peer or "", airtime_s, times, begun=packet.index > 0, bulk=bulk)
 
     def _is_wanted(self, packet: Packet) -> bool:

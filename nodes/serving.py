@@ -28,9 +28,9 @@ from protocol.sizing import AIR_BYTES_PER_BYTE, AnswerSize, answer_size, cut
 __all__ = ["Serving"]
 
 _PROMISE_AFTER_S = 15.0
-"""A wait longer than this is told at once, so that the asker does not ask again meanwhile."""
-_PROMISE_BYTES = 8
-"""Of an Accept."""
+"""A wait so much longer than our beacon said is told at once, so that the asker does not ask again meanwhile."""
+_REPLY_BYTES = 8
+"""Of an Accept, or a Busy. An answer is counted with two of them: better a little late than a promise broken."""
 _REFUSE_STRANGERS_EVERY_S = 60.0
 """Strangers are told once in this time that they are not answered: more would let anyone spend our air."""
 _ENGINE_AWAY_S = 60
@@ -154,43 +154,46 @@ class Serving:
         work_s = size.tokens / offer.tokens_per_s
         crossing_s = pump.bearer.path_time_s(limits.FRAME_BYTES_MAX, pump.session.hops_to(peer) or limits.HOPS_ASSUMED)
         pace_s = max(work_s, pump.budget_wait_s(size.air_bytes, peer))
-        # A promise needs air too, and it is better a little late than broken.
-        ahead_s = self._ahead_s(pump, peer) + pump.airtime_s(_PROMISE_BYTES)
-        wait_s = max(
-            self._admission.backlog_s(now) + work_s, pump.air_wait_s(size.air_bytes, ahead_s=ahead_s, bulk=True)
-        )
+        wait_s = max(self._admission.backlog_s(now) + work_s, self._air_wait_s(pump, peer, size.air_bytes))
+        airtime_s = pump.airtime_s(size.air_bytes) + 2 * pump.airtime_s(_REPLY_BYTES)
         if pace_s + crossing_s > ask.deadline_s:
             why = f"it needs about {pace_s:.0f} s" if pace_s < float("inf") else "its airtime is too small for it"
             return Refuse(ask.ask_id, RefuseCode.DEADLINE, why)
         if wait_s + crossing_s > ask.deadline_s:
-            return self._busy(pump, peer, ask, pump.airtime_s(size.air_bytes), wait_s)
+            return self._busy(pump, peer, ask, airtime_s, wait_s)
         self._expected.pop((pump, peer), None)
-        return _Plan(offer, pump.airtime_s(size.air_bytes), pace_s, wait_s)
+        return _Plan(offer, airtime_s, pace_s, wait_s)
 
     def _busy(self, pump: Pump, peer: str, ask: Ask, airtime_s: float, wait_s: float) -> Busy:
-        """Say when to ask again: not before this question's deadline, and when a new one would wait half as long."""
-        retry_s = min(max(ask.deadline_s, wait_s - ask.deadline_s / 2), limits.DEADLINE_S_MAX)
-        self._expected[pump, peer] = (trio.current_time() + retry_s, airtime_s)
+        """Say when to ask again, and keep that place.
+
+        Not before this question's deadline, when a new one would wait half as long, and after all who were told so far.
+        """
+        now = trio.current_time()
+        expected = [place for (where, _), place in self._expected.items() if where is pump]
+        last_place = max((due_at + pump.pace_s(other_s) for due_at, other_s in expected), default=now)
+        retry_at = max(now + ask.deadline_s, now + wait_s - ask.deadline_s / 2, last_place)
+        retry_s = min(retry_at - now, limits.DEADLINE_S_MAX)
+        self._expected[pump, peer] = (now + retry_s, airtime_s)
         return Busy(ask.ask_id, ceil(retry_s), ceil(min(wait_s, limits.DEADLINE_S_MAX)))
 
-    def _ahead_s(self, pump: Pump, peer: str) -> float:
-        """Air of the answers that leave before one to `peer`: of those who had less, and of those told to come now."""
+    def _air_wait_s(self, pump: Pump, peer: str, air_bytes: int) -> float:
+        """Seconds until an answer to `peer` may leave: after those to who had less, and to who was told to come now."""
         now = trio.current_time()
-        for key, (due_at, _) in list(self._expected.items()):
-            if due_at + _EXPECTED_LATE_S < now:
-                del self._expected[key]
         had_s = pump.shares.had_s(peer, now)
-        own_due_at, _ = self._expected.get((pump, peer), (float("inf"), 0.0))
-        taken_s = sum(
+        ahead_s = 2 * pump.airtime_s(_REPLY_BYTES) + sum(
             taken.airtime_s
             for (where, other, _), taken in self._taken.items()
             if where is pump and pump.shares.had_s(other, now) <= had_s
         )
-        return taken_s + sum(
-            airtime_s
-            for (where, other), (due_at, airtime_s) in self._expected.items()
-            if where is pump and due_at < own_due_at and other != peer
-        )
+        self._expected = {key: due for key, due in self._expected.items() if due[0] + _EXPECTED_LATE_S >= now}
+        own_due_at, _ = self._expected.get((pump, peer), (float("inf"), 0.0))
+        wait_s = pump.air_wait_s(air_bytes, ahead_s=ahead_s, bulk=True)
+        for (where, _), (due_at, airtime_s) in sorted(self._expected.items(), key=lambda item: item[1]):
+            if where is pump and due_at < min(own_due_at, now + wait_s):
+                ahead_s += airtime_s
+                wait_s = pump.air_wait_s(air_bytes, ahead_s=ahead_s, bulk=True)
+        return wait_s
 
     def _size(self, pump: Pump, peer: str, ask: Ask) -> AnswerSize:
         now, hops = trio.current_time(), pump.session.hops_to(peer)
@@ -272,7 +275,7 @@ class Serving:
     def _promise(self, pump: Pump, peer: str, ask: Ask, wait_s: float) -> None:
         now = trio.current_time()
         wait_s = min(wait_s, limits.DEADLINE_S_MAX)
-        if wait_s > _PROMISE_AFTER_S:
+        if wait_s > _PROMISE_AFTER_S + pump.announced_backlog_s():
             pump.session.accept(peer, ask.ask_id, ceil(wait_s), now)
             pump.wake()
         else:

@@ -71,12 +71,15 @@ class Question:
     """Seconds for a full frame to come back."""
     queue: Callable[[Message, int], bool]
     """Queues a message for the peer, to be sent so many times; False without room."""
+    busy: Callable[[], bool]
+    """Whether others use the air now."""
     state: Asking = Asking.ASKED
     timer_at: float | None = None
     """When to ask again; None while the Ask waits to be sent."""
     wait_s: float = field(init=False)
     """Seconds that the peer should still need after the next Ask, as far as it has told."""
     sent: bool = False
+    """Whether a whole Ask has left, or is leaving."""
     heard: bool = False
     """Whether the peer was heard at all since we asked."""
     repeats: int = 0
@@ -99,7 +102,6 @@ class Question:
 
     def was_sent(self, packets: int, now: float) -> None:
         """The last waiting packet of an Ask of that many packets has crossed: from now on we wait."""
-        self.sent = True
         lost_packets_s = 2 * self.reply_s + limits.SLACK_S if packets > 1 else 0.0
         self._arm(now, max(self.wait_s, lost_packets_s))
 
@@ -212,7 +214,7 @@ class Question:
             run=run,
         )
         self.timer_at = None
-        if not self.queue(again, limits.COPIES if self.repeats > limits.COPIES_AFTER else 1):
+        if not self.queue(again, limits.COPIES if self.repeats > limits.COPIES_AFTER and not self.busy() else 1):
             self._arm(now, self.wait_s)
 
     def _show(self, text: str) -> list[Event]:
@@ -228,5 +230,8 @@ class Question:
 
     def _arm(self, now: float, wait_s: float) -> None:
         patience_s = wait_s + limits.REPLY_SPREAD * self.reply_s + limits.SLACK_S
-        patience_s *= limits.REPEAT_BACKOFF**self.repeats
+        if self.busy():
+            patience_s *= limits.REPEAT_BACKOFF_BUSY**self.repeats
+        else:
+            patience_s = max(patience_s, min(patience_s * limits.REPEAT_BACKOFF**self.repeats, limits.REPEAT_STEADY_S))
         self.timer_at = now + patience_s

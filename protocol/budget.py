@@ -35,6 +35,7 @@ _START_S = 10.0
 _MINUTE_S = 60.0
 """The time that a utilisation figure covers, and after which the radio tells the next."""
 _LOAD_BELIEVED_S = 300.0
+_OTHERS_BUSY_PERCENT = 10.0
 _LOOK_AGAIN_S = 5.0
 _RESERVE_SHARE, _RESERVE_S_MAX = 0.05, 3.0
 """Of our hour, what answers and beacons leave for short replies: who hears nothing asks again, which costs more."""
@@ -114,6 +115,7 @@ class AirtimeBudget:
         self._told_at = -inf
         self._channel_percent = 0.0
         self._sending_percent = 0.0
+        self._others_percent = 0.0
 
     def move_to(self, region: str) -> None:
         """From now on the law of `region` binds."""
@@ -137,6 +139,7 @@ class AirtimeBudget:
 
     def told_load(self, channel_percent: float, sending_percent: float, now: float) -> None:
         """Take the radio's figures: the last minute's channel utilisation, and its own share of the last hour."""
+        self._others_percent = channel_percent - 100 * self._lately.total_s(now) / _MINUTE_S
         self._channel_percent, self._sending_percent, self._told_at = channel_percent, sending_percent, now
 
     def share_with(self, used_s: Iterable[float | None]) -> None:
@@ -172,6 +175,11 @@ class AirtimeBudget:
         told = self._channel_percent if now - self._told_at < _LOAD_BELIEVED_S else 0.0
         since_s = self._lately.since_s(max(self._told_at, now - _MINUTE_S))
         return told + 100 * since_s / _MINUTE_S
+
+    def others_busy(self, now: float) -> bool:
+        """Whether others, meshai nodes that we can't hear included, used much of the last minute."""
+        if self.utilisation_percent(now) >= 12.5: return True
+        return now - self._told_at < _LOAD_BELIEVED_S and self._others_percent >= _OTHERS_BUSY_PERCENT
 
     def wait_s(
         self, airtime_s: float, now: float, *, transmissions: float = 1.0, begun: bool = False, bulk: bool = False

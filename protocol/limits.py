@@ -35,12 +35,15 @@ __all__ = [
     "PACKS_USUAL",
     "PARTIAL_TRANSFERS_MAX",
     "PARTIAL_TRANSFERS_PER_PEER_MAX",
+    "PATIENCE_BUSY_S",
     "PEERS_MAX",
     "PIECES_MAX",
     "QUESTIONS_MAX",
     "QUESTION_BYTES_MAX",
     "REASON_BYTES_MAX",
     "REPEAT_BACKOFF",
+    "REPEAT_BACKOFF_BUSY",
+    "REPEAT_STEADY_S",
     "REPLIES_WAITING_MAX",
     "REPLIES_WAITING_PER_PEER_MAX",
     "REPLY_SPREAD",
@@ -113,8 +116,14 @@ GAP_BACKOFF = 2
 """Each Gap waits this many times longer than the one before."""
 REPLY_SPREAD = 1.6
 """A reply takes at most about this many times its mean: relays draw how long they wait, on both ways."""
-REPEAT_BACKOFF = 1.03
-"""Each repetition waits this many times longer than the one before: a silent peer costs little air."""
+REPEAT_BACKOFF = 1.5
+"""Each repetition waits this many times longer than the one before."""
+REPEAT_STEADY_S = 20.0
+"""Until it waits so long; then the pace is steady, because on a path that loses much only many tries get through."""
+REPEAT_BACKOFF_BUSY = 2
+"""The same while others use the air: a peer that can't send either is not helped by asking it often."""
+PATIENCE_BUSY_S = 40.0
+"""Least patience while others use the air: until the peer's radio has counted anew, it may have to be silent."""
 SLACK_S = 1.0
 """Seconds on top of every round trip."""
 HOPS_ASSUMED = 3

@@ -16,15 +16,15 @@ from protocol.messages import AnswerDone, AnswerPiece, Ask, Beacon, Message, Who
 
 __all__ = ["Outbox", "Packet"]
 
-_REPLY, _QUESTION, _ANSWER, _NEWS = range(4)
+_REPLY, _QUESTION, _ANSWER = range(3)
 _RANKS: dict[type[Message], int] = {
     Who: _QUESTION,
     Ask: _QUESTION,
     AnswerPiece: _ANSWER,
     AnswerDone: _ANSWER,
-    Beacon: _NEWS,
+    Beacon: _QUESTION,
 }
-"""Every other kind is a reply: one packet, wanted at once."""
+"""Every other kind is a reply: one packet, wanted at once. Whoever hears no beacon asks Who, which costs more."""
 _NUMBERS = 256
 """Transfer numbers are one byte."""
 
@@ -83,7 +83,7 @@ class Outbox:
         self._encode = encode
         self._next_number = first_transfer % _NUMBERS
         self._held: OrderedDict[int, _Transfer] = OrderedDict()
-        self._queues: tuple[OrderedDict[int, None], ...] = tuple(OrderedDict() for _ in range(4))
+        self._queues: tuple[OrderedDict[int, None], ...] = tuple(OrderedDict() for _ in range(3))
         """Per rank, the transfers with packets waiting."""
         self._leaving: int | None = None
         """The transfer whose packet was taken last."""

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 
+_RETRIES_AFTER_DEADLINE = 2
+"""A finished answer is held for so many round trips past its deadline."""
+
+
 class Session:
     """The protocol's state for all peers on one bearer."""
 
@@ -54,16 +58,19 @@ class Session:
         path_time: Callable[[int, int], float],
         serves: Callable[[str], bool] = lambda peer: True,
         coder: TextCoder | None = None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         """`path_time(frame_bytes, hops)`: seconds for one frame to cross; `serves(peer)`: whether we answer it.
 
-        `coder` makes texts compact; None sends them as they are and reads no other.
+        `coder` makes texts compact; None sends them as they are and reads no other. `busy()`: whether others use the
+        air now, so that we are patient.
         """
         self._rng = rng
         self._path_time = path_time
         self._serves = serves
         self._coder = coder
         self._packs = coder.bitmap if coder else NOTHING_READABLE
+        self._busy = busy
         self._outbox = Outbox(rng.getrandbits(8), self._encode)
         self._reassembler = Reassembler()
         self._questions: dict[int, Question] = {}
@@ -104,7 +111,7 @@ class Session:
         def queue(message: Message, copies: int) -> bool:
             return self._outbox.queue(message, peer, copies)
 
-        question = Question(peer, ask, now + deadline_s, expect_s, self._pace_s(peer), queue)
+        question = Question(peer, ask, now + deadline_s, expect_s, self._pace_s(peer), queue, self._busy)
         self._questions[ask_id] = question
         try:
             if not queue(ask, 1):
@@ -139,6 +146,9 @@ class Session:
         if request is None:
             raise LocalError("the answer was not sent", "its question is closed")
         request.add(part)
+        if isinstance(part, AnswerDone):
+            # The asker's deadline began before we heard of it, and its last repetitions may come late.
+            request.expires_at += _RETRIES_AFTER_DEADLINE * 2 * self._pace_s(peer)
 
     def decline(self, peer: str, message: Busy | Refuse) -> None:
         """Say that no answer will come, or none now. Nothing happens when the question is closed.
@@ -173,7 +183,10 @@ class Session:
 
     def next_packet(self, used: Callable[[str | None], float] = lambda peer: 0.0) -> Packet | None:
         """Take the most urgent packet to send, or None; among equals, for the peer for whom `used` gives least."""
-        return self._outbox.next(used)
+        packet = self._outbox.next(used)
+        if packet is not None and (question := self._asked_by(packet)) is not None:
+            question.sent = True
+        return packet
 
     def peek_packet(self, used: Callable[[str | None], float] = lambda peer: 0.0) -> Packet | None:
         """The packet that `next_packet` would take."""
@@ -184,9 +197,8 @@ class Session:
         return self._outbox.waiting()
 
     def packet_sent(self, packet: Packet, now: float) -> None:
-        """The bearer has sent `packet`: waiting for the reply starts here."""
-        question = self._questions.get(packet.ask_id) if packet.ask_id is not None else None
-        if question is not None and packet.kind == Ask.__name__ and not self._outbox.waits(packet.transfer):
+        """`packet` has crossed, as far as the bearer can tell: waiting for the reply starts here."""
+        if (question := self._asked_by(packet)) is not None:
             question.was_sent(packet.total, now)
 
     @property
@@ -228,6 +240,12 @@ class Session:
         return self._events.popleft() if self._events else None
 
     # Inside
+
+    def _asked_by(self, packet: Packet) -> Question | None:
+        """The open question that `packet` puts, if it is the last one waiting of its Ask."""
+        if packet.ask_id is None or packet.kind != Ask.__name__ or self._outbox.waits(packet.transfer):
+            return None
+        return self._questions.get(packet.ask_id)
 
     def _encode(self, message: Message, peer: str | None) -> bytes:
         readable, about = NOTHING_READABLE, ""

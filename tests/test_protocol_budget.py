@@ -220,6 +220,16 @@ def test_without_a_figure_our_own_sends_of_the_last_minute_count():
     assert budget.wait_s(1, 1060) == 0
 
 
+def test_what_others_send_is_what_the_figure_leaves_after_what_is_known_here():
+    budget = AirtimeBudget(0)
+    budget.spend(3, 30, transmissions=2)
+    budget.told_load(15, 0, 50)
+    assert not budget.others_busy(51)
+    budget.told_load(15, 0, 95)
+    assert budget.others_busy(96)
+    assert not budget.others_busy(400)
+
+
 # The law
 
 

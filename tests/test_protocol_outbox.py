@@ -52,7 +52,7 @@ def kinds(outbox: Outbox) -> list[str]:
     return [packet.kind for packet in take_all(outbox)]
 
 
-def test_replies_go_first_then_questions_answers_and_news():
+def test_replies_go_first_then_news_and_questions_then_answers():
     outbox = new_outbox(0)
     waiting: list[tuple[Message, str | None]] = [
         (beacon(), None),
@@ -71,7 +71,7 @@ def test_replies_go_first_then_questions_answers_and_news():
     assert len(outbox) == len(waiting)
     assert kinds(outbox) == [
         *("Gap", "Accept", "Busy", "Refuse", "Cancel"),
-        *("Ask", "Who", "AnswerPiece", "AnswerDone", "Beacon"),
+        *("Beacon", "Ask", "Who", "AnswerPiece", "AnswerDone"),
     ]
 
 
