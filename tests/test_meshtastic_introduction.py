@@ -75,6 +75,15 @@ async def test_a_radio_of_a_newer_kind_is_understood_as_far_as_it_can_be():
         assert info.channels[1:] == (RadioChannel(2, "serial", ChannelKey.OWN, uplink=True),)
 
 
+async def test_a_radio_that_does_not_introduce_itself_is_used_all_the_same():
+    number, _, channel = introduction()
+    async with radio_that_tells(number, channel) as port, running(port) as (_, heard):
+        info = (await heard.until_kind(RadioUp)).info
+        assert (info.node_number, info.long_name) == (0x1234, "")
+        with trio.fail_after(5):
+            await port.request_node_info(7)
+
+
 async def test_a_radio_that_restarts_while_it_is_opened_is_asked_again():
     asked = []
 

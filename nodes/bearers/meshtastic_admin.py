@@ -41,6 +41,8 @@ class RadioDesk:
         self._info: RadioInfo | None = None
         self._down = ""
         """Why the radio is away; empty while it is there, or was not there yet."""
+        self._times_up = self._times_up_before = 0
+        """How often it came up, so far and before the last change."""
         self._answers: dict[int, RadioAck | bytes] = {}
         """By packet id."""
         self._changed = trio.Event()
@@ -59,11 +61,12 @@ class RadioDesk:
         match event:
             case RadioUp(info):
                 self._info, self._down = info, ""
+                self._times_up += 1
             case RadioDown(reason):
                 self._down = reason
                 self._answers.clear()
-            case RadioPacket(port=6, request_id=request) if self._info and event.sender == self._info.node_number:
-                self._answers[request] = event.payload
+            case RadioPacket() if event.port == _ADMIN_PORT and self._info and event.sender == self._info.node_number:
+                self._answers[event.request_id] = event.payload
             case RadioAck():
                 self._answers.setdefault(event.packet_id, event)
             case _:
@@ -118,6 +121,7 @@ class RadioDesk:
         """
         from meshtastic.protobuf import admin_pb2
 
+        self._times_up_before = self._times_up
         with trio.CancelScope(shield=True):
             try:
                 with trio.fail_after(_WRITE_S):
@@ -135,7 +139,7 @@ class RadioDesk:
     async def restarted(self) -> RadioInfo:
         """Wait until the radio has restarted with what was written, and return what it says of itself then."""
         with trio.move_on_after(_RESTART_BEGINS_S):
-            while not self._down:
+            while not self._down and self._times_up == self._times_up_before:
                 await self._changed.wait()
         with trio.move_on_after(_RESTART_ENDS_S):
             while self._down:

@@ -90,8 +90,9 @@ class _MeshtasticDriver(Driver):
         return int(self._interface._generatePacketId())
 
     def own_node_info(self) -> bytes:
-        """The radio's own `User` message."""
-        return bytes(self._nodes[self._interface.myInfo.my_node_num].user.SerializeToString())
+        """The radio's own `User` message; empty when it told none."""
+        own = self._nodes.get(self._interface.myInfo.my_node_num)
+        return bytes(own.user.SerializeToString()) if own else b""
 
     def write(self, packet: Outgoing | None) -> None:
         """Write past the library's queue: that blocks for ever when full, and repeats what got no queue status."""
