@@ -41,7 +41,7 @@ ROUND_TRIP_S = 6.0
 def patience_s(wait_s: float = 0.0, repeats: int = 0) -> float:
     """How long an asker waits for a peer at the distance assumed."""
     once_s = wait_s + limits.REPLY_SPREAD * ROUND_TRIP_S / 2 + limits.SLACK_S
-    return once_s * limits.REPEAT_BACKOFF**repeats
+    return max(once_s, min(once_s * limits.REPEAT_BACKOFF**repeats, limits.REPEAT_STEADY_S))
 
 
 def path_time_s(frame_bytes: int, hops: int) -> float:

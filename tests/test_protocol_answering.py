@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from protocol_link import Played, drops, events, new_session, question
+from protocol_link import ROUND_TRIP_S, Played, drops, events, new_session, question
 
 from protocol import limits
 from protocol.codec import decode, encode
@@ -225,8 +225,12 @@ def test_an_answer_past_its_deadline_is_forgotten_quietly():
     session, peer = received()
     session.answer("!b", DONE)
     session.handle_timer(60)
+    assert drops_after(peer, again(), 61) == []
+    assert [packet.kind for packet in peer.packets()] == ["AnswerDone"], "held for two more round trips"
+    over = 60 + 2 * ROUND_TRIP_S
+    session.handle_timer(over)
     assert events(session) == []
-    assert drops_after(peer, again(), 61) == ["it repeated a question that is not held"]
+    assert drops_after(peer, again(), over + 1) == ["it repeated a question that is not held"]
 
 
 def drops_after(peer: Played, message: Message, now: float) -> list[str]:

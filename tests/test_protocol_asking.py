@@ -250,6 +250,16 @@ def test_giving_an_unsent_question_up_costs_no_air():
     assert session.packets_waiting == 0
 
 
+def test_giving_a_question_up_while_it_leaves_tells_the_peer():
+    session = new_session()
+    ask_id = session.ask("!b", question(), deadline_s=60, expect_s=0, now=0)
+    packet = session.next_packet()
+    assert packet is not None
+    session.cancel(ask_id, 1)
+    session.packet_sent(packet, 2)
+    assert Played(session).hears(3) == [Cancel(ask_id)]
+
+
 def test_the_rest_of_a_question_given_up_is_not_sent():
     session = new_session()
     ask_id = session.ask("!b", question(LONG), deadline_s=60, expect_s=0, now=0)
