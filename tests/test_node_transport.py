@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from random import Random
 
 import pytest
 import trio
 from mesh_world import SKY, cabin_and_house, until_heard, wish, world
 
 from nodes.bearers.radio import RadioBearer, address_of
+from nodes.cache import AnswerCache
 from nodes.engines.scripted import ScriptedEngine
+from nodes.interfaces import BROADCAST
+from nodes.node import Node, NodeSettings
 from nodes.trace import Trace
 from protocol.errors import LocalError, RemoteError
 from simulator.channels import Channel
@@ -106,3 +110,36 @@ async def test_every_question_ends_in_an_answer_or_an_error_on_a_very_lossy_path
         with trio.fail_after(301):
             with suppress(RemoteError):
                 assert (await cabin.ask(wish("Why is the sky blue?"))).text == SKY
+
+
+class NewsLost(VirtualRadioPort):
+    """A radio whose broadcasts get lost from some moment on."""
+
+    lost = False
+
+    async def transmit(self, payload: bytes, *, to: int, **how: object) -> int:
+        if self.lost and to == BROADCAST:
+            return 1
+        return await super().transmit(payload, to=to, **how)
+
+
+async def test_a_peer_whose_beacons_get_lost_is_asked_as_the_last_resort(autojump_clock):
+    async with world(line(2)) as (here, nursery):
+        cabin = here.node("A", "cabin")
+        port = NewsLost(here.air.radio("B"))
+        trace = Trace()
+        house = Node(
+            NodeSettings("house", frozenset({here.address("A")})),
+            engine=ScriptedEngine({"Why is the sky blue?": SKY}),
+            bearers=[RadioBearer(port, trace)],
+            cache=AnswerCache(None, trace),
+            rng=Random(1),
+            trace=trace,
+        )
+        await nursery.start(cabin.run)
+        await nursery.start(house.run)
+        await until_heard(cabin)
+        port.lost = True
+        await trio.sleep(3600)
+        assert not any(peer.fresh(trio.current_time()) for peer in cabin.known_peers())
+        assert (await cabin.ask(wish("Why is the sky blue?"))).text == SKY
