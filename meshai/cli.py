@@ -16,6 +16,7 @@ _COMMANDS = {
     "chat": "Hold a conversation.",
     "peers": "List the nodes heard of late.",
     "radio": "List, check and set up radios.",
+    "emergency": "Set whom to call here in an emergency.",
     "models": "List, fetch, adopt and remove models.",
     "packs": "List and make the text packs that shorten messages.",
     "demo": "Watch a question cross three virtual radios to a real model.",

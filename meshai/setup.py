@@ -6,7 +6,7 @@ Touches the outside only through what it builds. A radio that nobody named is ne
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -14,11 +14,13 @@ from random import SystemRandom
 from nodes.bearers.gate import GatedPort
 from nodes.bearers.radio import RadioBearer, address_of, number_of
 from nodes.cache import AnswerCache
-from nodes.config import data_dir
+from nodes.config import data_dir, emergency_file
+from nodes.emergency_plan import EmergencyPlan, load_plan
 from nodes.interfaces import Engine, RadioInfo, RadioPort
 from nodes.known_radios import KnownRadios
 from nodes.node import Node, NodeSettings
 from nodes.packs import text_coder
+from nodes.phone_text import PhoneSettings
 from nodes.radio_check import Judgement, judge
 from nodes.trace import Trace
 from protocol import limits
@@ -46,6 +48,7 @@ class NodeOptions:
     airtime_share: float = DEFAULT_SHARE
     state: Path | None = None
     """Folder for the cache and the control socket; None for the usual one."""
+    phones: PhoneSettings = field(default_factory=PhoneSettings)
 
 
 def state_dir(state: Path | None) -> Path:
@@ -97,7 +100,9 @@ async def build_node(options: NodeOptions) -> Node:
     trace = Trace()
     engine = await _engine(options.model)
     bearers = [] if options.radio == NO_RADIO else [RadioBearer(_gated_port(options.radio, trace), trace)]
-    settings = NodeSettings(name, serves, options.airtime_share)
+    settings = NodeSettings(
+        name, serves, options.airtime_share, phones=options.phones, emergency=_emergency_plan(trace)
+    )
     cache = AnswerCache(state_dir(options.state) / "answers.sqlite", trace)
     try:
         return Node(
@@ -106,6 +111,15 @@ async def build_node(options: NodeOptions) -> Node:
     except BaseException:
         cache.close()
         raise
+
+
+def _emergency_plan(trace: Trace) -> EmergencyPlan:
+    """Whom to call here. A damaged file is told and costs the numbers, not the answers."""
+    try:
+        return load_plan(emergency_file())
+    except LocalError as error:
+        trace.note("emergency.unreadable", why=str(error))
+        return EmergencyPlan()
 
 
 async def _engine(model: str) -> Engine | None:

@@ -40,6 +40,8 @@ def cost_line(cost: Cost, *, estimated: bool = True) -> str:
 
 def origin_line(answer: Answer) -> str:
     """Who answered, with which model, from where, in what time and at what cost, in one line."""
+    if answer.source == "fixed":
+        return "no model answered"
     who = clean(answer.answered_by, lines=False)
     hops = {0: "", 1: " over 1 hop"}.get(answer.hops, f" over {answer.hops} hops")
     source = "from this node's cache" if answer.source == "cache" else f"in {answer.seconds:.1f} s"

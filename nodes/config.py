@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["data_dir", "models_dir"]
+__all__ = ["data_dir", "emergency_file", "models_dir"]
 
 
 def data_dir() -> Path:
@@ -19,6 +19,11 @@ def data_dir() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("meshai", appauthor=False)
+
+
+def emergency_file() -> Path:
+    """Return the file of whom to call here in an emergency."""
+    return data_dir() / "emergency.toml"
 
 
 def models_dir() -> Path:

@@ -76,12 +76,18 @@ class Emergencies:
         notice = self.notice(wish.turns[-1].text) if wish.turns else None
         if notice is None:
             return await ask(wish, show)
-        beginning = f"{notice.text}\n\n{notice.doubtful}\n"
+        beginning, doubt = f"{notice.text}\n\n", f"{notice.doubtful}\n"
         show(Text(beginning))
+        is_doubted = False
 
         def show_after(progress: Progress) -> None:
+            nonlocal is_doubted
+            if isinstance(progress, Text) and not is_doubted:
+                is_doubted = True
+                show(Text(doubt))
             show(progress)
             if isinstance(progress, Restarted):
+                is_doubted = False
                 show(Text(beginning))
 
         try:
@@ -90,7 +96,7 @@ class Emergencies:
             ending = f"{notice.no_answer} ({error})"
             show(Text(ending))
             return Answer(beginning + ending, "", "", "fixed", True, 0, 0, False, 0.0, Cost(), beginning)
-        return replace(answer, text=beginning + answer.text, notice=beginning)
+        return replace(answer, text=beginning + doubt + answer.text, notice=beginning + doubt)
 
     def _alarms(self, question: str) -> dict[str, set[str]]:
         """The kinds of emergency that the question sounds like, by language, the likeliest language first.

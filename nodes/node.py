@@ -7,18 +7,23 @@ session); this file carries them out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
 import trio
 
 from nodes.admission import Admission
+from nodes.bearers.radio import RadioBearer
 from nodes.cache import AnswerCache
+from nodes.clock import WallClock, system_wall_clock
+from nodes.emergency import Emergencies
+from nodes.emergency_plan import EmergencyPlan
 from nodes.inquiry import Inquiry
 from nodes.interfaces import Bearer, Engine
 from nodes.lookout import Lookout
 from nodes.offers import Offers
+from nodes.phone_text import PhoneDesk, PhoneSettings
 from nodes.pump import Pump
 from nodes.serving import Serving
 from nodes.trace import Trace
@@ -67,6 +72,8 @@ class NodeSettings:
     """Addresses of the radios that are answered; nobody else is."""
     airtime_share: float = DEFAULT_SHARE
     """Own sends, as a share of the time."""
+    phones: PhoneSettings = field(default_factory=PhoneSettings)
+    emergency: EmergencyPlan = field(default_factory=EmergencyPlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,7 @@ class Node:
         rng: Random,
         trace: Trace,
         coder: TextCoder | None = None,
+        wall: WallClock = system_wall_clock,
     ) -> None:
         """`engine` is None on a node that only asks. The node runs and closes what it is given.
 
@@ -148,6 +156,23 @@ class Node:
             rng=rng,
             trace=trace,
         )
+        self._emergencies = Emergencies(settings.emergency)
+        self._desks = [
+            PhoneDesk(
+                settings.phones,
+                owner=settings.name,
+                pump=pump,
+                bearer=pump.bearer,
+                ask=self._inquiry.ask,
+                models=self._models_in_reach,
+                allows=self._serves,
+                emergencies=self._emergencies,
+                trace=trace,
+                wall=wall,
+            )
+            for pump in self._pumps
+            if isinstance(pump.bearer, RadioBearer)
+        ]
         self._who_at: dict[Pump, float] = {}
         self._beacon_wanted: dict[Pump, trio.Event] = {pump: trio.Event() for pump in self._pumps}
 
@@ -163,6 +188,8 @@ class Node:
                     await nursery.start(pump.run)
                     if self._engine is not None:
                         nursery.start_soon(self._announce, pump)
+                for desk in self._desks:
+                    await nursery.start(desk.run)
                 self.trace.note("node.ready", node=self.settings.name)
                 task_status.started()
         finally:
@@ -171,9 +198,10 @@ class Node:
     async def ask(self, wish: Wish, show: Callable[[Progress], None] = lambda progress: None) -> Answer:
         """Answer a question from the cache, this node's engine or a peer, calling `show` with what happens meanwhile.
 
-        Raises LocalError or RemoteError when there is no answer. Cancelling the task gives the question up.
+        A question that sounds like an emergency is answered first with a fixed text, see `nodes.emergency`. Raises
+        LocalError or RemoteError when there is no answer. Cancelling the task gives the question up.
         """
-        return await self._inquiry.ask(wish, show)
+        return await self._emergencies.ask(self._inquiry.ask, wish, show)
 
     def known_peers(self) -> tuple[Peer, ...]:
         """The peers heard of late, fresh or not."""
@@ -192,6 +220,12 @@ class Node:
             air_hour_s=min((pump.budget.hour_s for pump in self._pumps), default=None),
             cached=len(self._cache),
         )
+
+    def _models_in_reach(self) -> tuple[str, ...]:
+        now = trio.current_time()
+        own = [offer.name for offer in self._offers.at(now)]
+        theirs = [offer.name for pump in self._pumps for peer in pump.peers.fresh(now) for offer in peer.beacon.models]
+        return tuple(dict.fromkeys((*own, *theirs)))
 
     def _serves(self, peer: str) -> bool:
         return peer in self.settings.serves
@@ -216,6 +250,8 @@ class Node:
         self._look_again()
 
     def _look_again(self) -> None:
+        for desk in self._desks:
+            desk.radio_changed()
         self._lookout.look_again()
 
     def _look_around(self) -> None:

@@ -100,7 +100,11 @@ class _Chat:
             self._answering = None
         if self._last is None:
             return
-        self._turns = (*self._turns, Turn(Role.USER, question), Turn(Role.ASSISTANT, self._last.text))
+        self._turns = (
+            *self._turns,
+            Turn(Role.USER, question),
+            Turn(Role.ASSISTANT, self._last.text.removeprefix(self._last.notice)),
+        )
         if self._as_json:
             tell_json({"question": question, **answer_form(self._last)})
         else:

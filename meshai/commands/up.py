@@ -9,11 +9,13 @@ import click
 import trio
 
 from meshai.commands.options import json_option, node_options, state_option
+from meshai.commands.phone_options import phone_options
 from meshai.control import serve_control
 from meshai.forms import fact_form, status_form
 from meshai.run import StdinLines, is_heard, run, tell, tell_json
 from meshai.setup import NodeOptions, build_node, state_dir
 from meshai.words import clean
+from nodes.phone_text import PhoneSettings
 from nodes.trace import Fact
 
 __all__ = ["command"]
@@ -21,6 +23,7 @@ __all__ = ["command"]
 
 @click.command("up")
 @node_options
+@phone_options
 @state_option
 @click.option("--verbose", is_flag=True, help="Tell everything that is traced.")
 @click.option("--leave-with-stdin", is_flag=True, hidden=True, help="Stop when standard input closes.")
@@ -31,6 +34,7 @@ def command(
     model: str,
     allow: tuple[str, ...],
     airtime_share: float,
+    phones: PhoneSettings,
     state: Path | None,
     verbose: bool,
     leave_with_stdin: bool,
@@ -40,7 +44,7 @@ def command(
 
     Other meshai commands on this device speak to it. Ctrl-C stops it.
     """
-    options = NodeOptions(name, radio, model, allow, airtime_share, state)
+    options = NodeOptions(name, radio, model, allow, airtime_share, state, phones)
     run(partial(_up, options, verbose, leave_with_stdin, as_json), as_json=as_json)
 
 
@@ -69,6 +73,8 @@ async def _up(options: NodeOptions, verbose: bool, leave_with_stdin: bool, as_js
             )
             if options.radio == "none":
                 tell("No radio: name one with --radio to reach neighbours.")
+            if not node.settings.emergency.is_set:
+                tell('No local emergency numbers: meshai emergency set --number "Ambulance 112"')
         if leave_with_stdin:
             await StdinLines().until_closed()
             nursery.cancel_scope.cancel()
@@ -95,6 +101,18 @@ def _in_words(fact: Fact) -> str:
             return f"answered {fields['peer']} ({fields['tokens']} tokens)"
         case "ask.failed" | "ask.refused":
             return f"no answer for {fields['peer']}: {fields['why']}"
+        case "phone.answered":
+            return f"answered {fields['peer']} by text ({fields['bytes']} bytes)"
+        case "phone.emergency":
+            return f"{fields['peer']} asked about an emergency ({fields['kinds']}): the fixed text goes out"
+        case "phone.refused" | "phone.failed" | "phone.not_sent" | "phone.dropped":
+            return f"no text for {fields['peer']}: {fields['why']}"
+        case "phone.stranger":
+            return f"{fields['peer']} texted and is not allowed: --allow '{fields['peer']}' lets it ask"
+        case "phone.channel_off":
+            return f"the channel {fields['channel']} is not answered: {fields['why']}"
+        case "emergency.unreadable":
+            return f"no emergency numbers: {fields['why']}"
         case "airtime.waiting":
             return f"airtime budget used up: waiting {fields['wait_s']} s"
         case "cache.damaged" | "cache.off" | "cache.not_kept":

@@ -15,14 +15,14 @@ from math import ceil
 import trio
 
 from nodes.bearers.deliveries import Fate
-from nodes.bearers.radio import TEXT_PORT, RadioBearer
+from nodes.bearers.radio import TEXT_PORT, RadioBearer, address_of
 from nodes.clock import WallClock, system_wall_clock
 from nodes.emergency import Ask, Emergencies, Notice
-from nodes.interfaces import RadioPacket
+from nodes.interfaces import RadioInfo, RadioPacket
 from nodes.languages import Language, language
 from nodes.phone_text.letters import Letter, Tray
 from nodes.phone_text.people import People, Person, suspicion
-from nodes.phone_text.reading import Heard, command_in, heard, language_for, unusable_channels
+from nodes.phone_text.reading import NOT_ALLOWED, Heard, command_in, heard, language_for, unusable_channels
 from nodes.phone_text.settings import PhoneSettings
 from nodes.phone_text.wording import CHUNK_BYTES_MAX, paged, said
 from nodes.pump import Pump
@@ -49,6 +49,7 @@ _BUSY_AIR_S = 300.0
 """When the air would not carry an answer within this time, none is begun."""
 _NOTICE_EVERY_S = 60.0
 _RADIO_REST_S = 2.0
+_TELL_STRANGERS_EVERY_S = 60.0
 _DAY_S = 86_400
 _GO_ON = "Go on."
 
@@ -100,6 +101,9 @@ class PhoneDesk:
         self._trace = trace
         self._wall = wall
         self._language = settings.language or emergencies.plan.language
+        self._info: RadioInfo | None = None
+        """What the radio last said of itself."""
+        self._stranger_told_at = float("-inf")
         self._people = People()
         self._questions: deque[_Question] = deque()
         self._answering: _Question | None = None
@@ -119,9 +123,13 @@ class PhoneDesk:
             nursery.start_soon(self._answer_questions)
             nursery.start_soon(self._send_letters)
 
-    def unusable_channels(self) -> dict[str, str]:
-        """The channels that the owner switched on and that are not answered on: name -> why."""
-        return unusable_channels(self._bearer.info, self._settings) if self._bearer.info is not None else {}
+    def radio_changed(self) -> None:
+        """Look at what the radio says of itself, and tell of channels that can't be answered on."""
+        info = self._bearer.info
+        if info is not None and info is not self._info:
+            self._info = info
+            for name, why in unusable_channels(info, self._settings).items():
+                self._trace.note("phone.channel_off", channel=name, why=why)
 
     # Hearing
 
@@ -132,8 +140,11 @@ class PhoneDesk:
         text = heard(packet, self._bearer.info, self._settings, self._allows)
         if isinstance(text, Heard):
             self._take_text(text)
+        elif text == NOT_ALLOWED and trio.current_time() - self._stranger_told_at >= _TELL_STRANGERS_EVERY_S:
+            self._stranger_told_at = trio.current_time()
+            self._trace.note("phone.stranger", peer=address_of(packet.sender))
         elif text:
-            self._trace.note("phone.ignored", why=text)
+            self._trace.note("phone.ignored", peer=address_of(packet.sender), why=text)
 
     def _take_text(self, heard: Heard) -> None:
         now = trio.current_time()

@@ -14,8 +14,9 @@ from nodes.languages import ORIGINAL, fold, languages, likely
 from nodes.phone_text.settings import PhoneSettings
 from nodes.phone_text.wording import MARK
 
-__all__ = ["Heard", "command_in", "heard", "language_for", "unusable_channels"]
+__all__ = ["NOT_ALLOWED", "Heard", "command_in", "heard", "language_for", "unusable_channels"]
 
+NOT_ALLOWED = "its owner did not allow this radio"
 _TEXT_BYTES_MAX = 240
 """More than any radio carries."""
 _MACHINES = (MARK, "🤖")
@@ -61,7 +62,7 @@ def heard(packet: RadioPacket, info: RadioInfo, settings: PhoneSettings, allows:
     if person in settings.blocked:
         return "its owner blocked this radio"
     if (settings.personal or is_direct) and not allows(person):
-        return "its owner did not allow this radio"
+        return NOT_ALLOWED
     if not packet.pkc and (channel is None or channel.key is not ChannelKey.OWN):
         return "it came on a channel that anyone can read and write on"
     return Heard(
