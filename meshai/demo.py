@@ -68,7 +68,7 @@ async def neighbourhood(
         folder = Path(name)
         air = Air(hear)
         off = ("--off", RELAY) if without_relay else ()
-        radios = ("sim", "radios", "--nodes", str(len(RADIOS)), "--layout", "line", "--preset", preset.name, *off)
+        radios = ("sim", "radios", "--nodes", str(len(RADIOS)), "--topology", "line", "--preset", preset.name, *off)
         async with child("radios", *radios, folder=folder, hear=air.take) as sim:
             lines = [await sim.line(partial(_is_about, radio)) for radio in RADIOS]
             numbers = {line["radio"]: int(line["number"][1:], 16) for line in lines}

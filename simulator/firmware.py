@@ -234,7 +234,7 @@ class Firmware:
             if copy.readable and packet.request_id:
                 self._retries.settle(packet.request_id)
                 self._transmitter.cancel((self._own.number, packet.request_id))
-                if packet.port == ROUTING_PORT and routing_error(packet) == RoutingError.PKI_UNKNOWN_PUBKEY:
+                if packet.port == ROUTING_PORT and routing_error(packet.payload) == RoutingError.PKI_UNKNOWN_PUBKEY:
                     self._introduce(packet.sender, packet.channel)
         elif copy.readable and (packet.request_id or packet.reply_id) and packet.to != BROADCAST:
             # An answer to somebody else: what it answers has arrived and need not be passed on.
@@ -424,4 +424,4 @@ class Firmware:
 
 
 def _is_no_response(packet: Packet) -> bool:
-    return packet.port == ROUTING_PORT and routing_error(packet) == RoutingError.NO_RESPONSE
+    return packet.port == ROUTING_PORT and routing_error(packet.payload) == RoutingError.NO_RESPONSE

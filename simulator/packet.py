@@ -168,6 +168,6 @@ def routing_payload(error: int) -> bytes:
     return bytes((0x18, error))
 
 
-def routing_error(packet: Packet) -> int:
-    """What a ROUTING_APP packet reports: 0 for success."""
-    return packet.payload[1] if len(packet.payload) == 2 and packet.payload[0] == 0x18 else 0
+def routing_error(payload: bytes) -> int:
+    """What a ROUTING_APP packet with this payload reports: 0 for success."""
+    return payload[1] if len(payload) == 2 and payload[0] == 0x18 else 0

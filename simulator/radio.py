@@ -57,7 +57,7 @@ class _Attachment(Client):
     def heard(self, packet: Packet, snr_db: float | None) -> None:
         if packet.port == ROUTING_PORT:
             if packet.request_id:
-                self._deliver(RadioAck(packet.request_id, packet.sender, routing_error(packet)))
+                self._deliver(RadioAck(packet.request_id, packet.sender, routing_error(packet.payload)))
         elif packet.port == TELEMETRY_PORT and packet.sender == self._own_number:
             if metrics := read_metrics(packet.payload):
                 self._deliver(RadioLoad(metrics.channel_utilisation_percent, metrics.air_util_tx_percent))

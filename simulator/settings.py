@@ -6,6 +6,7 @@ Data and its checks only. A radio whose settings change restarts with the new va
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -41,6 +42,8 @@ ROLES = {
     "CLIENT_BASE": "ALL",
 }
 """Role -> the rebroadcast mode that choosing it installs (firmware `NodeDB::installRoleDefaults`)."""
+
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 REBROADCAST_MODES = ("ALL", "ALL_SKIP_DECODING", "LOCAL_ONLY", "KNOWN_ONLY", "NONE", "CORE_PORTNUMS_ONLY")
 
@@ -84,6 +87,8 @@ class RadioSettings:
             raise LocalError(
                 f"unknown rebroadcast mode {self.rebroadcast_mode!r}", "", f"use one of {', '.join(REBROADCAST_MODES)}"
             )
+        if not _VERSION.fullmatch(self.firmware):
+            raise LocalError(f"{self.firmware!r} is no firmware version", "", "write it as 2.8.0")
         if self.region not in REGIONS:
             raise LocalError(f"unknown region {self.region!r}", "", f"use one of {', '.join(REGIONS)}")
         if not 1 <= len(self.channels) <= CHANNELS_MAX:

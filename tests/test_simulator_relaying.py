@@ -279,6 +279,8 @@ def test_each_role_installs_the_mode_that_the_firmware_gives_it():
         {"channels": ()},
         {"channels": (Channel(),) * 9},
         {"hop_limit": 8},
+        {"firmware": "x.y"},
+        {"firmware": "2"},
     ],
 )
 def test_settings_that_no_radio_has_are_refused_by_name(wrong):
