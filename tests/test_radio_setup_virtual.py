@@ -111,7 +111,7 @@ async def test_the_command_sets_up_a_radio_at_its_address(tmp_path):
         assert radio.settings.channels[1].key.hex() not in (tmp_path / "radios.json").read_text()
 
 
-async def test_a_running_node_tells_what_about_its_radio_needs_care(tmp_path):
+async def test_a_running_node_tells_what_about_its_radio_needs_care_and_keeps_it(tmp_path):
     async with served(1, role="ROUTER", ok_to_mqtt=True) as (_, addresses), trio.open_nursery() as nursery:
         spec = f"tcp:{addresses['A'].host}:{addresses['A'].port}"
         command = [sys.executable, "-m", "meshai", "up", "--radio", spec, "--model", "none"]
@@ -130,4 +130,6 @@ async def test_a_running_node_tells_what_about_its_radio_needs_care(tmp_path):
             while b"OK to MQTT" not in printed:
                 printed += await process.stdout.receive_some()
         assert b"warning: the radio's role is ROUTER" in printed
+        told = await meshai(tmp_path, "radio", "check", "--radio", spec, "--json", status=1)
+        assert json.loads(told)["fix"].startswith("stop `meshai up`")
         process.terminate()

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from meshai.commands.options import json_option
+from meshai.control import RunningNode
 from meshai.radio_words import channel_line, finding_line, info_line, qr_text
 from meshai.run import StdinLines, run, tell, tell_json
-from meshai.setup import judgement_of, radio_port
+from meshai.setup import judgement_of, radio_port, state_dir
 from nodes.bearers.radio import address_of
 from nodes.clock import system_wall_clock
 from nodes.config import data_dir
@@ -105,9 +106,20 @@ def set_up_radio(
     run(partial(_set_up, radio, wishes, link, yes, as_json), as_json=as_json)
 
 
+async def _check_free() -> None:
+    """Raise LocalError while a node here holds a radio: it would take it back in the middle of a change."""
+    node = RunningNode(state_dir(None))
+    if await node.is_there() and (await node.status())["air_left_s"] is not None:
+        why = "a radio has one connection at a time"
+        raise LocalError(
+            "a node is running here and holds its radio", why, "stop `meshai up`, and start it again after"
+        )
+
+
 async def _check(spec: str, as_json: bool) -> None:
     from nodes.bearers.meshtastic_admin import open_desk
 
+    await _check_free()
     async with open_desk(radio_port(spec, Trace())) as desk:
         info = desk.info
     judgement = judgement_of(spec, info)
@@ -128,6 +140,7 @@ async def _set_up(spec: str, wishes: Wishes, link: str, yes: bool, as_json: bool
         from nodes.bearers.meshtastic_link import read_link
 
         wishes = replace(wishes, link=read_link(link))
+    await _check_free()
     stdin = StdinLines()
     async with open_desk(radio_port(spec, Trace())) as desk:
         settings = await desk.read()
@@ -183,9 +196,7 @@ def _tell_done(spec: str, info: RadioInfo, plan: Plan, link: str, as_json: bool)
         form = {"changes": plan.changes, "remarks": plan.remarks, "channel": channel, "link": link, "findings": found}
         tell_json({"radio": _form(info), **form})
         return
-    tell(
-        f"\n{address_of(info.node_number)} is set up: {law_line(plan.region) if plan.region in REGIONS else plan.region}."
-    )
+    tell(f"\n{address_of(info.node_number)} is set up: {law_line(plan.region)}.")
     for remark in plan.remarks:
         tell(f"Note: {remark}.")
     for finding in findings:
