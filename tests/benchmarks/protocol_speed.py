@@ -21,7 +21,7 @@ import msgpack
 from protocol import limits
 from protocol.codec import decode, encode
 from protocol.fragments import Reassembler, read_frame, split
-from protocol.messages import Accept, AnswerDone, Ask, Beacon, Gap, Message, ModelOffer, Role, Turn
+from protocol.messages import NUMBERS, Accept, AnswerDone, Ask, Beacon, Gap, Message, ModelOffer, Role, Turn
 from protocol.version import VERSION_MAX, VERSION_MIN
 
 ANSWER = "Sunlight holds all colours. Air scatters the short waves far more than the long ones, so blue reaches us " * 3
@@ -37,10 +37,11 @@ LONG = encode(AnswerDone(1, 0, "x" * (limits.ANSWER_BYTES_MAX - 1000), "smollm2-
 
 def plain(data: bytes) -> tuple[int, dict[int, object], bytes]:
     """The same content as msgpack alone holds it: number, fields, text."""
+    start = 1 if data[0] in (NUMBERS[Beacon], NUMBERS[Gap]) else 5  # behind a question's id
     unpacker = msgpack.Unpacker(strict_map_key=False)
-    unpacker.feed(data[1:])
+    unpacker.feed(data[start:])
     fields = unpacker.unpack()
-    return data[0], fields, data[1 + unpacker.tell() :]
+    return data[0], fields, data[start + unpacker.tell() :]
 
 
 def per_second(work: Callable[[], None], items: int, seconds: float) -> float:
