@@ -24,13 +24,13 @@ from random import Random
 from statistics import median
 
 import trio
-from nodes.packs import text_coder
 
 from nodes.bearers.radio import PRIVATE_PORT, RadioBearer, address_of
 from nodes.cache import AnswerCache
 from nodes.engines.scripted import ScriptedEngine
 from nodes.interfaces import RadioEvent, RadioPacket
 from nodes.node import Node, NodeSettings
+from nodes.packs import text_coder
 from nodes.trace import Trace
 from nodes.wishes import Wish
 from protocol import limits
@@ -145,18 +145,22 @@ class Tally:
 
     def __init__(self, air: Neighbourhood) -> None:
         self.airtime_s = 0.0
-        self.last_s = 0.0
+        self._heard = trio.Event()
         air.medium.observe(self._count)
 
     def _count(self, transmission: Transmission) -> None:
         if not transmission.ended:
             self.airtime_s += transmission.airtime_s
-            self.last_s = transmission.time_s + transmission.airtime_s
+        self._heard.set()
+        self._heard = trio.Event()
 
     async def until_quiet(self) -> None:
         """Wait until nothing was sent for a while."""
-        while trio.current_time() - self.last_s < SETTLE_S:
-            await trio.sleep(self.last_s + SETTLE_S - trio.current_time() + 0.001)
+        while True:
+            with trio.move_on_after(SETTLE_S) as quiet:
+                await self._heard.wait()
+            if quiet.cancelled_caught:
+                return
 
 
 async def until_heard(node: Node) -> None:
