@@ -56,11 +56,12 @@ def meshai(*arguments, status=0):
 
 def test_setting_up_shows_what_it_would_do_and_does_it_when_told_yes(board, monkeypatch):
     monkeypatch.setattr(radio_command, "StdinLines", lambda: Typed("y"))
+    board.number_after_region = 0x2000
     printed = meshai("setup", "--region", "eu_868")
     assert "Roof !00001000: firmware 2.7.15.567b8ea" in printed
     assert "region EU_868 instead of UNSET" in printed
     assert "channel 1: 'serial', with the key of its own" in printed
-    assert "!00001000 is set up: EU_868 (European Union and neighbours)" in printed
+    assert "!00002000 is set up: EU_868 (European Union and neighbours)" in printed
     assert "▄▄▄▄▄" in printed
     assert "Next: meshai up --radio serial" in printed
     assert board.lora.region == 3
@@ -112,6 +113,13 @@ def test_a_neighbour_joins_with_the_link(board, monkeypatch):
     told = json.loads(meshai("setup", "--region", "US", "--link", link, "--yes", "--json"))
     assert told["radio"]["number"] == "!00002000"
     assert neighbour.channels[1].settings.psk == board.channels[1].settings.psk
+
+
+def test_what_needs_care_is_told_once_before_anything_is_written(board):
+    board.firmware = "2.6.11.60ec05e"
+    printed = meshai("setup", "--region", "US", "--yes")
+    assert printed.count("older than 2.7.15") == 1
+    assert printed.index("older than 2.7.15") < printed.index("Written")
 
 
 def test_a_bad_link_is_told_before_the_radio_is_touched(board):

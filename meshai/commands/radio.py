@@ -20,13 +20,15 @@ from nodes.clock import system_wall_clock
 from nodes.config import data_dir
 from nodes.interfaces import RadioInfo
 from nodes.known_radios import KnownRadios
-from nodes.radio_check import UNSET, SetUp
+from nodes.radio_check import UNSET, Finding, SetUp, Severity
 from nodes.radio_law import REGIONS, law_line
 from nodes.radio_setup import CHANNEL_NAME, Plan, Settings, Wishes, check_kept, plan_setup
 from nodes.trace import Trace
 from protocol.errors import LocalError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nodes.bearers.meshtastic_admin import RadioDesk
 
 __all__ = ["command"]
@@ -127,9 +129,7 @@ async def _check(spec: str, as_json: bool) -> None:
         findings = [asdict(finding) for finding in judgement.findings]
         tell_json({"radio": _form(info), "findings": findings, "silence": judgement.silence})
         return
-    _introduce(info)
-    for finding in judgement.findings:
-        tell(finding_line(finding))
+    _introduce(info, judgement.findings)
     tell(f"Listening only: {judgement.silence}." if judgement.silence else "meshai may send by this radio.")
 
 
@@ -144,8 +144,9 @@ async def _set_up(spec: str, wishes: Wishes, link: str, yes: bool, as_json: bool
     stdin = StdinLines()
     async with open_desk(radio_port(spec, Trace())) as desk:
         settings = await desk.read()
+        cares = [one for one in judgement_of(spec, desk.info).findings if one.severity is not Severity.STOP]
         if not as_json:
-            _introduce(desk.info)
+            _introduce(desk.info, cares)
             wishes = await _with_region(settings, wishes, stdin)
         plan = plan_setup(settings, wishes, SystemRandom().randbytes)
         if plan.changes:
@@ -155,7 +156,11 @@ async def _set_up(spec: str, wishes: Wishes, link: str, yes: bool, as_json: bool
         info, shared = desk.info, "" if plan.public else desk.link(plan.slot)
     settled = SetUp(info.node_number, plan.region, plan.slot.index, plan.slot.name, plan.public, system_wall_clock())
     KnownRadios(data_dir()).remember(settled)
-    _tell_done(spec, info, plan, shared, as_json)
+    findings = judgement_of(spec, info).findings
+    if as_json:
+        _tell_form(info, plan, shared, findings)
+    else:
+        _tell_done(spec, info, plan, shared, [finding for finding in findings if finding not in cares])
 
 
 async def _with_region(settings: Settings, wishes: Wishes, stdin: StdinLines) -> Wishes:
@@ -188,14 +193,15 @@ async def _write(desk: RadioDesk, plan: Plan, as_json: bool) -> None:
     check_kept(plan, await desk.read())
 
 
-def _tell_done(spec: str, info: RadioInfo, plan: Plan, link: str, as_json: bool) -> None:
-    findings = judgement_of(spec, info).findings
-    if as_json:
-        channel = {"index": plan.slot.index, "name": plan.slot.name, "public": plan.public}
-        found = [asdict(finding) for finding in findings]
-        form = {"changes": plan.changes, "remarks": plan.remarks, "channel": channel, "link": link, "findings": found}
-        tell_json({"radio": _form(info), **form})
-        return
+def _tell_form(info: RadioInfo, plan: Plan, link: str, findings: Iterable[Finding]) -> None:
+    channel = {"index": plan.slot.index, "name": plan.slot.name, "public": plan.public}
+    found = [asdict(finding) for finding in findings]
+    form = {"changes": plan.changes, "remarks": plan.remarks, "channel": channel, "link": link, "findings": found}
+    tell_json({"radio": _form(info), **form})
+
+
+def _tell_done(spec: str, info: RadioInfo, plan: Plan, link: str, findings: Iterable[Finding]) -> None:
+    """Tell what was settled, and of the `findings` that were not told before."""
     tell(f"\n{address_of(info.node_number)} is set up: {law_line(plan.region)}.")
     for remark in plan.remarks:
         tell(f"Note: {remark}.")
@@ -208,10 +214,12 @@ def _tell_done(spec: str, info: RadioInfo, plan: Plan, link: str, as_json: bool)
     tell(f"\nNext: meshai up --radio {spec}")
 
 
-def _introduce(info: RadioInfo) -> None:
+def _introduce(info: RadioInfo, findings: Iterable[Finding]) -> None:
     tell(info_line(info))
     for channel in info.channels:
         tell(f"  {channel_line(channel)}")
+    for finding in findings:
+        tell(finding_line(finding))
 
 
 def _form(info: RadioInfo) -> dict[str, Any]:
