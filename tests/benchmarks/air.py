@@ -280,6 +280,11 @@ def airtime_per_completed_s(runs: list[Run]) -> float:
     return sum(run.airtime_s for run in runs) / completed if completed else float("inf")
 
 
+def rounded(airtime_s: float) -> float | None:
+    """To milliseconds; None where nothing was completed."""
+    return round(airtime_s, 3) if airtime_s < float("inf") else None
+
+
 def jobs_for(*, pairs_max: int, seeds: int, languages: tuple[str, ...]) -> list[Job]:
     found = []
     for language in languages:
@@ -292,15 +297,17 @@ def jobs_for(*, pairs_max: int, seeds: int, languages: tuple[str, ...]) -> list[
     return found
 
 
-def summary(done: dict[Job, list[Run]], languages: tuple[str, ...]) -> tuple[dict[str, float], dict[str, float]]:
+def summary(
+    done: dict[Job, list[Run]], languages: tuple[str, ...]
+) -> tuple[dict[str, float | None], dict[str, float | None]]:
     """The figures, and the same of the bots' way."""
 
     def runs(way: str, **where: object) -> list[Run]:
         wanted = [job for job in done if job.way == way and all(getattr(job, k) == v for k, v in where.items())]
         return [run for job in wanted for run in done[job]]
 
-    figures: dict[str, float] = {}
-    peer: dict[str, float] = {}
+    figures: dict[str, float | None] = {}
+    peer: dict[str, float | None] = {}
     for language in languages:
         worst = []
         for pair in sorted({job.pair for job in done if job.language == language}):
@@ -320,13 +327,13 @@ def summary(done: dict[Job, list[Run]], languages: tuple[str, ...]) -> tuple[dic
         for into, way in ((figures, "ours"), (peer, "slices")):
             found = runs(way, **where)
             into[f"completed.{name}"] = round(sum(run.completed for run in found) / len(found), 4)
-            into[f"airtime_s.{name}"] = round(airtime_per_completed_s(found), 3)
+            into[f"airtime_s.{name}"] = rounded(airtime_per_completed_s(found))
             into[f"seconds.{name}"] = round(median(run.seconds for run in found), 1)
         for way in ("ours.cold", "ours.pkc"):
             found = runs(way, **where)
             figures[f"{way[5:]}.completed.{name}"] = round(sum(run.completed for run in found) / len(found), 4)
-            figures[f"{way[5:]}.airtime_s.{name}"] = round(airtime_per_completed_s(found), 3)
-        peer[f"pkc.airtime_s.{name}"] = round(airtime_per_completed_s(runs("slices.pkc", **where)), 3)
+            figures[f"{way[5:]}.airtime_s.{name}"] = rounded(airtime_per_completed_s(found))
+        peer[f"pkc.airtime_s.{name}"] = rounded(airtime_per_completed_s(runs("slices.pkc", **where)))
     return figures, peer
 
 
