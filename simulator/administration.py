@@ -110,7 +110,9 @@ class Administrator:
                 node = radio.known_nodes.setdefault(
                     request.add_contact.node_num, KnownNode(request.add_contact.node_num)
                 )
-                node.long_name, node.short_name, node.public_key = user.long_name, user.short_name, user.public_key
+                node.long_name, node.short_name = user.long_name, user.short_name
+                if len(user.public_key) == _KEY_BYTES:
+                    node.public_key = user.public_key
             case "remove_by_nodenum":
                 radio.known_nodes.pop(request.remove_by_nodenum, None)
             case "nodedb_reset":

@@ -1,7 +1,8 @@
 """Serves a virtual radio on TCP in Meshtastic's stream protocol, as a radio on Wi-Fi does.
 
-Real clients connect to it unchanged: the `meshtastic` library and its command line, the phone apps. One client at a
-time: a new one evicts the old. It frames and routes; `simulator.phoneapi` speaks. No threads.
+Real clients connect to it unchanged: the `meshtastic` library and its command line, the phone apps; the web client by
+HTTP on the same port. One client at a time: a new one evicts the old. It frames; `simulator.conversation` speaks. No
+threads.
 """
 
 from __future__ import annotations
@@ -12,19 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
-from google.protobuf.message import DecodeError
-from meshtastic.protobuf import mesh_pb2
 
 from protocol.errors import LocalError
-from simulator import phoneapi
-from simulator.administration import Administrator
-from simulator.device import Client
-from simulator.host import QueueStatus
-from simulator.packet import ADMIN_PORT, ROUTING_PORT, Packet, RoutingError, routing_payload
+from simulator.conversation import Conversation
+from simulator.webapi import WebClient, is_http
 
 if TYPE_CHECKING:
     from simulator.device import VirtualRadio
-    from simulator.settings import KnownNode
 
 __all__ = ["FRAME_BYTES_MAX", "FrameDecoder", "frame", "listen", "serve_radio"]
 
@@ -35,6 +30,8 @@ _MAGIC = b"\x94\xc3"
 _HEAD_BYTES = 4
 _READ_BYTES = 4096
 _IDLE_S = 900.0
+_FIRST_WORD_S = 0.1
+"""Web browsers say in this time that they are, other clients may say nothing."""
 _UNSENT_BYTES_MAX = 1 << 18
 """A client that lets this much pile up is gone."""
 
@@ -94,62 +91,55 @@ async def serve_radio(radio: VirtualRadio, listener: trio.SocketListener) -> Non
     host, port = listener.socket.getsockname()[:2]
     while True:
         async with listener, trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, partial(_serve_client, radio), [listener])
+            nursery.start_soon(trio.serve_listeners, partial(_serve_client, radio, WebClient(radio)), [listener])
             await radio.until_switched(on=False)
             nursery.cancel_scope.cancel()
         await radio.until_switched(on=True)
         listener = await listen(host, port)
 
 
-async def _serve_client(radio: VirtualRadio, stream: trio.SocketStream) -> None:
-    async with stream, trio.open_nursery() as nursery:
-        session = _Session(radio, nursery.cancel_scope)
-        radio.attach(session, listening=False)
-        try:
-            nursery.start_soon(session.write_to, stream)
-            await session.read_from(stream)
-        finally:
-            radio.detach(session)
-            nursery.cancel_scope.cancel()
+async def _serve_client(radio: VirtualRadio, web: WebClient, stream: trio.SocketStream) -> None:
+    async with stream:
+        first = b""
+        with suppress(trio.BrokenResourceError):
+            with trio.move_on_after(_FIRST_WORD_S):
+                first = await stream.receive_some(_READ_BYTES)
+            if is_http(first):
+                await web.serve(stream, first)
+                return
+        async with trio.open_nursery() as nursery:
+            session = _Session(radio, nursery.cancel_scope)
+            radio.attach(session.conversation, listening=False)
+            try:
+                nursery.start_soon(session.write_to, stream)
+                await session.read_from(stream, first)
+            finally:
+                radio.detach(session.conversation)
+                nursery.cancel_scope.cancel()
 
 
-class _Session(Client):
+class _Session:
     """One client's connection."""
 
     def __init__(self, radio: VirtualRadio, scope: trio.CancelScope) -> None:
-        self._radio = radio
+        self.conversation = Conversation(radio, self._say, scope.cancel)
         self._scope = scope
         self._unsent = bytearray()
         self._more = trio.Event()
-        self._administrator = Administrator(radio)
 
-    def heard(self, packet: Packet, snr_db: float | None) -> None:
-        """Pass a packet on."""
-        self._say(phoneapi.packet_message(packet, snr_db))
-
-    def queued(self, status: QueueStatus) -> None:
-        """Pass a queue status on."""
-        self._say(phoneapi.queue_message(status))
-
-    def learnt(self, node: KnownNode) -> None:
-        """Say nothing more: the client got the packet that told it."""
-
-    def gone(self, reason: str) -> None:
-        """Hang up: the client sees the end of the stream."""
-        self._scope.cancel()
-
-    async def read_from(self, stream: trio.SocketStream) -> None:
+    async def read_from(self, stream: trio.SocketStream, first: bytes) -> None:
         """Take frames from the client until it leaves, hangs up, or says nothing for 15 minutes."""
         decoder = FrameDecoder()
+        data = first
         with suppress(trio.BrokenResourceError, trio.TooSlowError):
             while True:
+                for message in decoder.feed(data):
+                    if not self.conversation.understand(message):
+                        return
                 with trio.fail_after(_IDLE_S):
                     data = await stream.receive_some(_READ_BYTES)
                 if not data:
                     return
-                for message in decoder.feed(data):
-                    if not self._understand(message):
-                        return
 
     async def write_to(self, stream: trio.SocketStream) -> None:
         """Send what there is to say as it comes."""
@@ -161,49 +151,8 @@ class _Session(Client):
                 self._unsent.clear()
                 await stream.send_all(data)
 
-    def _understand(self, message: bytes) -> bool:
-        """Act on one message of the client; False when it says goodbye. What is no message is skipped."""
-        try:
-            request = mesh_pb2.ToRadio.FromString(message)
-        except DecodeError:
-            return True
-        match request.WhichOneof("payload_variant"):
-            case "want_config_id":
-                for answer in phoneapi.configuration(self._radio, request.want_config_id):
-                    self._say(answer)
-                self._radio.listen(self)
-            case "heartbeat":
-                self.queued(QueueStatus(RoutingError.NONE, self._radio.free_places, 0))
-            case "packet":
-                self._take(request.packet)
-            case "disconnect":
-                return False
-        return True
-
-    def _take(self, message: mesh_pb2.MeshPacket) -> None:
-        packet = phoneapi.packet_from_client(message, self._radio)
-        if message.WhichOneof("payload_variant") != "decoded":
-            self.queued(QueueStatus(RoutingError.BAD_REQUEST, self._radio.free_places, packet.packet_id))
-        elif packet.port == ADMIN_PORT and packet.to == self._radio.node_number:
-            self._administer(packet)
-        else:
-            self._radio.submit(packet)
-
-    def _administer(self, packet: Packet) -> None:
-        """Answer an administration request to this radio itself; nothing of it goes on the air."""
-        try:
-            answer = self._administrator.answer(packet.payload)
-        except DecodeError:
-            answer = RoutingError.BAD_REQUEST
-        self.queued(QueueStatus(RoutingError.NONE, self._radio.free_places, packet.packet_id))
-        port, payload = (
-            (ROUTING_PORT, routing_payload(answer)) if isinstance(answer, RoutingError) else (ADMIN_PORT, answer)
-        )
-        own = self._radio.node_number
-        self.heard(Packet(own, own, self._radio.new_packet_id(), port, payload, request_id=packet.packet_id), None)
-
-    def _say(self, message: mesh_pb2.FromRadio) -> None:
-        self._unsent += frame(message.SerializeToString())
+    def _say(self, message: bytes) -> None:
+        self._unsent += frame(message)
         self._more.set()
         if len(self._unsent) > _UNSENT_BYTES_MAX:
             self._scope.cancel()
