@@ -169,6 +169,11 @@ class Bearer(ABC):
 
     @property
     @abstractmethod
+    def connected(self) -> bool:
+        """Whether the link is there, be it that nothing may be sent by it: waiting mends only a link that is not."""
+
+    @property
+    @abstractmethod
     def region(self) -> str:
         """Whose radio law binds this bearer, such as `EU_868`; empty when none, or not yet known."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import trio
 
@@ -18,6 +19,7 @@ from nodes.wishes import LookingAround, Progress, Wish
 from protocol import limits
 from protocol.errors import LocalError, MeshaiError, RemoteError
 from protocol.peers import Peer
+from protocol.sizing import AIR_BYTES_PER_BYTE
 from protocol.sizing import BYTES_PER_TOKEN, USUAL_TOKENS
 
 __all__ = ["Found", "Lookout", "Search", "sizes"]
@@ -63,6 +65,11 @@ class Search:
 def question_bytes(wish: Wish) -> int:
     """UTF-8 bytes of the conversation."""
     return sum(len(turn.text.encode()) for turn in wish.turns)
+
+
+def _air_bytes(pump: Pump, wish: Wish) -> int:
+    """What the conversation takes on the air, about."""
+    return ceil(question_bytes(wish) * (AIR_BYTES_PER_BYTE if pump.compact else 1.0))
 
 
 def sizes(wish: Wish, *, here: bool) -> dict[str, int]:
@@ -132,7 +139,7 @@ class Lookout:
         """Wait a little for a radio that is away, where that could help."""
         if self._pumps and _too_long_for_radio(search.wish) is None:
             with trio.move_on_at(min(search.until, trio.current_time() + _BEARER_PATIENCE_S)):
-                while all(pump.problem for pump in self._pumps):
+                while not any(pump.bearer.connected for pump in self._pumps):
                     await self._changed.park()
 
     def nobody(self, search: Search) -> MeshaiError:
@@ -173,7 +180,7 @@ class Lookout:
 
     def _candidates(self, pump: Pump, peers: Iterable[Peer], wish: Wish, now: float) -> list[Found]:
         found = []
-        air_wait_s = pump.air_wait_s(question_bytes(wish))
+        air_wait_s = pump.air_wait_s(_air_bytes(pump, wish))
         for peer in peers:
             offer = peer.offer(wish.model)
             if offer is not None:
@@ -199,7 +206,7 @@ class Lookout:
         if pump.problem:
             fix = "`meshai quiet --off` lets it speak" if pump.silent else "see `meshai radio check`"
             return LocalError("the question can't leave this device", pump.problem, fix)
-        wait_s = pump.air_wait_s(question_bytes(search.wish))
+        wait_s = pump.air_wait_s(_air_bytes(pump, search.wish))
         if wait_s > 0 and trio.current_time() + wait_s > search.until:
             return LocalError(
                 "this node has used up its airtime",

@@ -136,6 +136,11 @@ class RadioBearer(Bearer):
         return nak_words(DUTY_CYCLE) if self._held.is_set() else ""
 
     @property
+    def connected(self) -> bool:
+        """Whether the radio is there."""
+        return self._up.is_set()
+
+    @property
     def region(self) -> str:
         """The radio's region, once it told."""
         return self.info.region if self.info else ""
@@ -216,7 +221,8 @@ class RadioBearer(Bearer):
     ) -> Delivery:
         """Send something that is no frame and wait for what becomes of it; to one radio, with acknowledgement.
 
-        Returns after the path's time where nobody acknowledges (`to` None). Raises LocalError when the radio is gone.
+        Returns after the path's time where nobody acknowledges (`to` None). Where the radio lacks the receiver's key,
+        that is fetched for the next time. Raises LocalError when the radio is gone.
         """
         await self._up.wait()
         number = BROADCAST if to is None else number_of(to)
@@ -225,9 +231,11 @@ class RadioBearer(Bearer):
             payload, to=number, port=port, channel=channel, want_ack=wants_ack, reply_id=reply_id
         )
         crossing_s = path_time_s(self._preset, data_bytes_on_air(len(payload), port), max(1, hops))
-        return await self._fate(
-            packet_id, number, _ACK_PATIENCE * crossing_s + _ACK_PATIENCE_S if wants_ack else crossing_s
-        )
+        patience_s = _ACK_PATIENCE * crossing_s + _ACK_PATIENCE_S if wants_ack else crossing_s
+        delivery = await self._fate(packet_id, number, patience_s)
+        if delivery.error == KEY_UNKNOWN:
+            await self._fetch_key(number, hops)
+        return delivery
 
     async def _send_once(self, frame: bytes, number: int, hops: int) -> int:
         """Send a frame and return the `Routing.Error` of our own radio, 0 for none."""
