@@ -136,6 +136,23 @@ class Street:
     def trace(self):
         return self.node.trace
 
+    @asynccontextmanager
+    async def neighbour(self, radio: str, engine: ScriptedEngine) -> AsyncIterator[Node]:
+        """Another node, which answers this one."""
+        trace = Trace()
+        node = Node(
+            NodeSettings("neighbour", frozenset({address_of(self.number)}), 1.0),
+            engine=engine,
+            bearers=[RadioBearer(VirtualRadioPort(self.air.radio(radio)), trace)],
+            cache=AnswerCache(None, trace),
+            rng=Random(radio),
+            trace=trace,
+        )
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.run)
+            yield node
+            nursery.cancel_scope.cancel()
+
     def why_ignored(self) -> list[str]:
         return [fact.fields["why"] for fact in self.trace.facts if fact.name == "phone.ignored"]
 
@@ -153,17 +170,25 @@ async def street(
     share: float = 0.5,
     emergency: EmergencyPlan | None = None,
     channels_on: tuple[str, ...] = (),
+    has_pkc: bool = True,
+    phones: str = "BCD",
     wall=lambda: 1.8e9,
     **settings: object,
 ) -> AsyncIterator[Street]:
     """By default everybody hears everybody, the radio is dedicated, and the phones of B, C and D are allowed."""
     air = Neighbourhood(
-        topology or full(4), PRESETS[preset], seed=seed, loss=loss, settings=RadioSettings(channels=channels)
+        topology or full(4),
+        PRESETS[preset],
+        seed=seed,
+        loss=loss,
+        settings=RadioSettings(channels=channels, has_pkc=has_pkc),
     )
     numbers = {name: address_of(radio.node_number) for name, radio in air.radios.items()}
     if "blocked" in settings:
         settings["blocked"] = frozenset(numbers[name] for name in settings["blocked"])
-    phones = PhoneSettings(**{"personal": False, "owner": "Ann", "channels": frozenset(channels_on), **settings})
+    phone_settings = PhoneSettings(
+        **{"personal": False, "owner": "Ann", "channels": frozenset(channels_on), **settings}
+    )
     trace = Trace()
     port = RecordingPort(air.radio("A"))
     node = Node(
@@ -171,7 +196,7 @@ async def street(
             "house",
             frozenset(numbers[name] for name in allowed if name in numbers),
             share,
-            phones=phones,
+            phones=phone_settings,
             emergency=emergency or EmergencyPlan(),
         ),
         engine=ScriptedEngine(ANSWERS, name="tiny", tokens_per_s=50) if engine == "usual" else engine,
@@ -184,7 +209,7 @@ async def street(
     with unwrapped():
         async with trio.open_nursery() as nursery:
             await nursery.start(air.run)
-            others = {name: Phone(VirtualRadioPort(radio)) for name, radio in air.radios.items() if name != "A"}
+            others = {name: Phone(VirtualRadioPort(radio)) for name, radio in air.radios.items() if name in phones}
             for phone in others.values():
                 nursery.start_soon(phone.run)
             await nursery.start(node.run)

@@ -186,7 +186,7 @@ class PhoneDesk:
         return book.say("help") if book.reviewed else f"{book.say('help')} {book.say('unreviewed')}"
 
     def _more(self, heard: Heard, person: Person, book: Language) -> None:
-        conversation = person.conversation(heard.channel)
+        conversation = person.conversation(heard.place)
         if conversation.rest:
             rest = conversation.rest
             conversation.rest = ""
@@ -266,7 +266,7 @@ class PhoneDesk:
 
     async def _answer(self, question: _Question) -> None:
         heard, person, book = question.heard, question.person, question.language
-        conversation = person.conversation(heard.channel)
+        conversation = person.conversation(heard.place)
         size = self._size(heard.hops)
         instruction = f"{size.instruction} Plain text, no lists. Use the language of the question."
         earlier = conversation.earlier(trio.current_time())
@@ -304,7 +304,7 @@ class PhoneDesk:
 
     def _post_answer(self, heard: Heard, person: Person, text: str, book: Language) -> None:
         """Send as much of an answer as the air bears; the rest waits for `more`."""
-        conversation = person.conversation(heard.channel)
+        conversation = person.conversation(heard.place)
         chunks = -(-self._size(heard.hops).text_bytes // CHUNK_BYTES_MAX)
         greeting = self._greeting(person, book)
         page, rest = paged(greeting + text, min(chunks, _PAGE_CHUNKS_MAX), book.say("more"))
@@ -319,14 +319,15 @@ class PhoneDesk:
         return book.say("intro", owner=self._owner) + " "
 
     def _post(self, heard: Heard, person: Person, text: str, book: Language, *, urgent: bool = False) -> None:
-        conversation = person.conversation(heard.channel)
+        conversation = person.conversation(heard.place)
         greeting = self._greeting(person, book)
         letter = Letter(
             heard.person,
             heard.channel,
+            heard.is_direct,
             f"{text} {greeting.strip()}".strip() if urgent else greeting + text,
             hops=heard.hops,
-            reply_id=0 if heard.channel is None else heard.packet_id,
+            reply_id=0 if heard.is_direct else heard.packet_id,
             urgent=urgent,
             undelivered=lambda lost: conversation.keep(f"{lost} {conversation.rest}".strip()),
             written_at=trio.current_time(),
@@ -372,13 +373,13 @@ class PhoneDesk:
             self._sent_at = trio.current_time()
             delivery = await self._bearer.deliver(
                 payload,
-                letter.person if letter.channel is None else None,
+                letter.person if letter.is_direct else None,
                 port=TEXT_PORT,
-                channel=letter.channel or 0,
+                channel=letter.channel,
                 reply_id=letter.reply_id,
                 hops=letter.hops,
             )
-        is_delivered = delivery.fate is Fate.DELIVERED or letter.channel is not None
+        is_delivered = delivery.fate is Fate.DELIVERED or not letter.is_direct
         self._trace.note(
             "phone.sent", peer=letter.person, bytes=len(payload), fate=delivery.fate.name, why=delivery.why
         )

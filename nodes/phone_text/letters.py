@@ -26,8 +26,9 @@ class Letter:
     """One text for one person, or for a channel."""
 
     person: str
-    channel: int | None
-    """None for a direct message."""
+    channel: int
+    is_direct: bool
+    """Whether it is for that person alone, who then acknowledges it."""
     text: str
     hops: int = 0
     """Length of the path to the person, in transmissions."""

@@ -19,6 +19,8 @@ __all__ = ["NOT_ALLOWED", "Heard", "command_in", "heard", "language_for", "unusa
 NOT_ALLOWED = "its owner did not allow this radio"
 _TEXT_BYTES_MAX = 240
 """More than any radio carries."""
+_NEVER_SEALED = ("serial", "gpio")
+"""Names of channels that firmware never seals for one receiver (`Router.cpp`)."""
 _MACHINES = (MARK, "🤖")
 """How machines begin their texts; a person's prefix, `ai:`, is not written so."""
 _PREFIX_ENDS = " \t\n,.:;!?"
@@ -32,11 +34,18 @@ class Heard:
     """Address of their radio."""
     text: str
     """Without the prefix."""
-    channel: int | None
-    """Index of the channel to answer on; None for a direct message."""
+    channel: int
+    """Index of the channel to answer on."""
+    is_direct: bool
+    """Whether it was sent to our radio alone."""
     packet_id: int
     hops: int
     snr_db: float | None
+
+    @property
+    def place(self) -> int | None:
+        """Where the conversation is held: a channel, or None for direct messages."""
+        return None if self.is_direct else self.channel
 
 
 def heard(packet: RadioPacket, info: RadioInfo, settings: PhoneSettings, allows: Callable[[str], bool]) -> Heard | str:
@@ -68,7 +77,8 @@ def heard(packet: RadioPacket, info: RadioInfo, settings: PhoneSettings, allows:
     return Heard(
         person,
         text if bare is None else bare,
-        None if is_direct else packet.channel,
+        _sealing_channel(info) if packet.pkc else packet.channel,
+        is_direct,
         packet.packet_id,
         max(1, packet.hops),
         packet.snr_db,
@@ -104,6 +114,11 @@ def command_in(text: str, *, preferred: tuple[str, ...] = ()) -> tuple[str, str]
 def language_for(text: str, *, configured: str, last: str) -> str:
     """The language to answer a question in: the node's, else the one it seems to be in, else the last one."""
     return configured or next(iter(likely(text)), "") or last or ORIGINAL
+
+
+def _sealing_channel(info: RadioInfo) -> int:
+    """Index of a channel on which firmware seals a direct message for its receiver, who refuses it otherwise."""
+    return next((channel.index for channel in info.channels if channel.name.lower() not in _NEVER_SEALED), 0)
 
 
 def _without_prefix(text: str, prefix: str) -> str | None:
