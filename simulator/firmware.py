@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from protocol.airtime import Preset, time_on_air_s
 from simulator.host import Host, QueueStatus
+from simulator.housekeeping import Housekeeping
 from simulator.modules import Modules, learn, trace_route
 from simulator.packet import (
     BROADCAST,
+    MAX_PHY_BYTES,
     ROUTING_PORT,
     TELEMETRY_PORT,
     TEXT_PORT,
@@ -53,8 +55,6 @@ _BITFIELD_BYTES = 2
 """What the packet still lacks when the firmware computes that timeout."""
 _HISTORY_S = 600.0
 _HISTORY_PACKETS = 1024
-_TELEMETRY_S = 60.0
-_ANNOUNCED_S, _ANNOUNCED_AGAIN_S = 30.0, 3 * 3600.0
 _POLITE_PERCENT = 25
 """Channel utilisation at which a radio stops asking strangers who they are."""
 _UNASKING_ROLES = ("ROUTER", "ROUTER_LATE", "CLIENT_BASE")
@@ -98,13 +98,19 @@ class Firmware:
         self._preset = preset
         self._nodes = nodes
         self._rng = rng
-        self._started_s = 0.0
         self._transmitter = Transmitter(host, settings, preset, rng)
         self._history: dict[tuple[int, int], _Seen] = {}
-        self._retries = Retries(lambda: host.now_s, host.call_at, self._timeout_s, self._send_again, self._give_up)
+        self._retries = Retries(
+            lambda: host.now_s,
+            host.call_at,
+            self._timeout_s,
+            lambda packet: self._report(packet, self._dispatch(packet)),
+            lambda packet: self._tell_client(packet, RoutingError.MAX_RETRANSMIT),
+        )
         self._modules = Modules(own, settings, self._metrics)
-        self._housekeeping = {"start": host.call_at(host.now_s, self._start)}
-        """The timers of what the firmware does by itself."""
+        self._housekeeping = Housekeeping(
+            host, settings, rng, self._tell_metrics, lambda: self._introduce(BROADCAST, 0)
+        )
 
     @property
     def free_places(self) -> int:
@@ -134,8 +140,7 @@ class Firmware:
         """Forget every timer: the radio lost its power."""
         self._transmitter.stop()
         self._retries.stop()
-        for timer in self._housekeeping.values():
-            timer.cancel()
+        self._housekeeping.stop()
 
     def send(self, packet: Packet) -> int:
         """Take a packet from the client and return its id, drawn when it has none; a queue status follows at once."""
@@ -290,7 +295,8 @@ class Firmware:
             packet = replace(packet, channel=receiver.channel)
         if packet.want_ack:
             self._retries.expect(packet)
-        self._retries.lengthen(self._airtime_s(packet), but=packet.packet_id)
+        airtime_s = time_on_air_s(self._preset, min(packet.phy_bytes, MAX_PHY_BYTES))
+        self._retries.lengthen(airtime_s, but=packet.packet_id)
         return self._dispatch(packet)
 
     def _dispatch(self, packet: Packet) -> int:
@@ -309,16 +315,10 @@ class Firmware:
         queued = self._transmitter.queue(closed, priority_of(packet), None)
         return RoutingError.NONE if queued else RoutingError.BAD_REQUEST
 
-    def _send_again(self, packet: Packet) -> None:
-        self._report(packet, self._dispatch(packet))
-
     def _report(self, packet: Packet, error: int) -> None:
         """Tell the client why a packet can't leave; of a full queue and a silent transmitter only the status tells."""
         if error not in (RoutingError.NONE, RoutingError.BAD_REQUEST, RoutingError.PKI_FAILED):
             self._tell_client(packet, RoutingError(error))
-
-    def _give_up(self, packet: Packet) -> None:
-        self._tell_client(packet, RoutingError.MAX_RETRANSMIT)
 
     def _introduce(self, to: int, channel: int, *, ask: bool = False) -> None:
         if introduction := self._modules.introduction(self._host.now_s, to, ask=ask, channel=channel):
@@ -330,41 +330,18 @@ class Firmware:
         if polite and not self._nodes[packet.sender].has_user:
             self._introduce(packet.sender, packet.channel, ask=True)
 
-    def _start(self) -> None:
-        self._started_s = self._host.now_s
-        self._housekeeping["metrics"] = self._host.call_at(self._started_s + _TELEMETRY_S, self._tell_metrics)
-        if self._settings.chatter:
-            announced_s = self._started_s + _ANNOUNCED_S * (1 + self._rng.random())
-            self._housekeeping["announce"] = self._host.call_at(announced_s, self._announce)
-
-    def _announce(self) -> None:
-        if self._settings.role != "CLIENT_HIDDEN":
-            self._introduce(BROADCAST, 0)
-        self._housekeeping["announce"] = self._host.call_at(self._host.now_s + _ANNOUNCED_AGAIN_S, self._announce)
-
     def _tell_metrics(self) -> None:
-        """Give the client this radio's own figures, as every minute."""
-        metrics = Packet(
-            self._own.number,
-            BROADCAST,
-            self.new_packet_id(),
-            TELEMETRY_PORT,
-            self._metrics().encode(),
-            priority=Priority.BACKGROUND,
-        )
-        self._host.to_client(metrics)
-        self._housekeeping["metrics"] = self._host.call_at(self._host.now_s + _TELEMETRY_S, self._tell_metrics)
+        """Give the client this radio's own figures."""
+        metrics = self._addressed(Packet(0, BROADCAST, 0, TELEMETRY_PORT, self._metrics().encode()))
+        self._host.to_client(replace(metrics, priority=Priority.BACKGROUND))
 
     def _metrics(self) -> DeviceMetrics:
-        uptime_s = int(self._host.now_s - self._started_s)
+        uptime_s = self._housekeeping.uptime_s
         return DeviceMetrics(self.utilisation_percent, self._transmitter.sending_percent, uptime_s)
-
-    def _airtime_s(self, packet: Packet) -> float:
-        return time_on_air_s(self._preset, min(packet.phy_bytes, 255))
 
     def _timeout_s(self, packet: Packet) -> float:
         slots = (1 << self._transmitter.window) + 2 * CW_MAX + (1 << (CW_MAX + CW_MIN) // 2)
-        phy_bytes = min(replace(packet, cipher=None).phy_bytes - _BITFIELD_BYTES, 255)
+        phy_bytes = min(replace(packet, cipher=None).phy_bytes - _BITFIELD_BYTES, MAX_PHY_BYTES)
         return 2 * time_on_air_s(self._preset, phy_bytes) + slots * self._preset.slot_s + _PROCESSING_S
 
     def _remember(self, packet: Packet) -> int | None:

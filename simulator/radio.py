@@ -25,7 +25,6 @@ from nodes.interfaces import (
 )
 from protocol.airtime import PRESETS
 from protocol.errors import LocalError
-from simulator.channels import Channel
 from simulator.device import Client, VirtualRadio
 from simulator.host import QueueStatus
 from simulator.packet import (
@@ -38,7 +37,7 @@ from simulator.packet import (
     routing_error,
 )
 from simulator.payloads import read_metrics, read_route
-from simulator.settings import KnownNode
+from simulator.settings import KnownNode, RadioSettings
 
 __all__ = ["VirtualRadioPort"]
 
@@ -88,11 +87,7 @@ class VirtualRadioPort(RadioPort):
     def info(self) -> RadioInfo:
         """What the radio says about itself."""
         settings = self._radio.settings
-        channels = [
-            _radio_channel(index, channel) for index, channel in enumerate(settings.channels) if channel.enabled
-        ]
-        if settings.licensed:
-            channels = [RadioChannel(channel.index, channel.name, ChannelKey.NONE) for channel in channels]
+        channels = (_radio_channel(settings, index) for index, one in enumerate(settings.channels) if one.enabled)
         return RadioInfo(
             self._radio.node_number,
             self._radio.long_name,
@@ -182,6 +177,11 @@ def _radio_packet(packet: Packet, snr_db: float | None) -> RadioPacket:
     )
 
 
-def _radio_channel(index: int, channel: Channel) -> RadioChannel:
-    kind = {0: ChannelKey.NONE, 1: ChannelKey.DEFAULT}.get(len(channel.key), ChannelKey.OWN)
+def _radio_channel(settings: RadioSettings, index: int) -> RadioChannel:
+    channel = settings.channels[index]
+    kind = ChannelKey.OWN
+    if not settings.key_of(index):
+        kind = ChannelKey.NONE
+    elif len(channel.key or settings.channels[0].key) == 1:
+        kind = ChannelKey.DEFAULT
     return RadioChannel(index, channel.name, kind, channel.uplink)

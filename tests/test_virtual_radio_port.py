@@ -5,10 +5,22 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from nodes.interfaces import RadioAck, RadioDown, RadioNode, RadioPacket, RadioUp
-from protocol.airtime import PRESETS
+from nodes.interfaces import (
+    ChannelKey,
+    RadioAck,
+    RadioChannel,
+    RadioDown,
+    RadioLoad,
+    RadioNode,
+    RadioPacket,
+    RadioRoute,
+    RadioUp,
+)
+from protocol.airtime import PRESETS, Preset
 from protocol.errors import LocalError
+from simulator.channels import Channel, channel_hash
 from simulator.neighbourhood import Neighbourhood
+from simulator.packet import Cipher, Packet
 from simulator.radio import VirtualRadioPort
 from simulator.settings import RadioSettings
 from simulator.topology import line
@@ -118,6 +130,85 @@ async def test_a_port_whose_radio_was_taken_takes_it_back(autojump_clock):
         await trio.sleep(5)
         assert events["A"][1] == RadioDown("another client took the radio")
         assert isinstance(events["A"][2], RadioUp)
+
+
+async def test_the_radio_tells_its_role_mode_channels_and_firmware(autojump_clock):
+    channels = (Channel(), Channel("village", bytes(16), uplink=True), Channel(enabled=False), Channel("open", b"\x00"))
+    settings = RadioSettings(role="ROUTER", firmware="2.7.26", channels=channels, ok_to_mqtt=True)
+    async with ports(1, settings=settings) as (_, port, events):
+        info = events["A"][0].info
+        assert (info.role, info.rebroadcast_mode, info.firmware) == ("ROUTER", "CORE_PORTNUMS_ONLY", "2.7.26.virtual")
+        assert (info.licensed, info.ok_to_mqtt) == (False, True)
+        assert info.channels == (
+            RadioChannel(0, "", ChannelKey.DEFAULT),
+            RadioChannel(1, "village", ChannelKey.OWN, uplink=True),
+            RadioChannel(3, "open", ChannelKey.NONE),
+        )
+        assert port["A"].info == info
+
+
+async def test_a_licensed_radio_tells_that_no_channel_has_a_key_and_a_custom_preset_has_no_name(autojump_clock):
+    settings = RadioSettings(licensed=True, preset=Preset("CUSTOM", 10, 125_000, 5))
+    async with ports(1, settings=settings) as (_, _port, events):
+        info = events["A"][0].info
+        assert [channel.key for channel in info.channels] == [ChannelKey.NONE]
+        assert (info.licensed, info.preset) == (True, "")
+
+
+async def test_known_radios_follow_the_introduction_and_come_again_with_what_is_learnt(autojump_clock):
+    neighbourhood = Neighbourhood(line(3), seed=1, special={"C": RadioSettings(role="ROUTER", has_pkc=False)})
+    a, b, c = (neighbourhood.radios[name] for name in "ABC")
+    told = []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(neighbourhood.run)
+        port = VirtualRadioPort(a)
+        nursery.start_soon(port.run, told.append)
+        await trio.sleep(1)
+        nodes = [
+            RadioNode(b.node_number, "Virtual B", "CLIENT", True),
+            RadioNode(c.node_number, "Virtual C", "ROUTER", False),
+        ]
+        assert [type(event) for event in told[:1]] == [RadioUp]
+        assert told[1:] == nodes
+        del a.known_nodes[b.node_number]
+        told.clear()
+        await port.request_node_info(b.node_number)
+        await trio.sleep(30)
+        assert nodes[0] in told
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_traceroute_tells_the_way(autojump_clock):
+    async with ports(4) as (neighbourhood, port, events):
+        numbers = [neighbourhood.radios[name].node_number for name in "BCD"]
+        await port["A"].trace_route(numbers[2])
+        await trio.sleep(30)
+        assert RadioRoute(numbers[2], tuple(numbers[:2])) in events["A"]
+
+
+async def test_the_load_is_told_every_minute(autojump_clock):
+    async with ports(2, settings=RadioSettings(has_pkc=False)) as (neighbourhood, port, events):
+        await trio.sleep(50)
+        await port["A"].transmit(bytes(200), to=neighbourhood.radios["B"].node_number, port=256)
+        await trio.sleep(140)
+        loads = {name: [event for event in told if isinstance(event, RadioLoad)] for name, told in events.items()}
+        assert [len(told) for told in loads.values()] == [3, 3]
+        assert [load.channel_utilisation_percent > 0 for load in loads["B"]] == [True, False, False]
+        assert [load.air_util_tx_percent > 0 for load in loads["A"]] == [True, True, True]
+        assert not any(load.air_util_tx_percent for load in loads["B"])
+
+
+async def test_a_packet_tells_its_channel_what_it_answers_and_whether_it_crossed_the_internet(autojump_clock):
+    settings = RadioSettings(channels=(Channel(), Channel("village", bytes(16))))
+    async with ports(2, settings=settings) as (neighbourhood, port, events):
+        await port["A"].transmit(b"here", to=0xFFFFFFFF, port=256, channel=1, reply_id=9)
+        cipher = Cipher(channel_hash("village", bytes(16)), bytes(16))
+        packet = Packet(77, 0xFFFFFFFF, 5, 256, b"far", hop_limit=1, hop_start=1, cipher=cipher)
+        neighbourhood.radios["A"].hear_from_internet(packet)
+        await trio.sleep(20)
+        heard = [event for event in events["B"] if isinstance(event, RadioPacket) and event.port == 256]
+        told = {event.payload: (event.channel, event.reply_id, event.via_mqtt) for event in heard}
+        assert told == {b"here": (1, 9, False), b"far": (1, 0, True)}
 
 
 async def test_an_unknown_radio_is_named(autojump_clock):
