@@ -273,8 +273,10 @@ async def test_a_phone_that_is_gone_gets_each_chunk_three_times_at_most_and_the_
         assert [fact.fields["fate"] for fact in tries] == ["UNKNOWN"] * 3
         here.air.radio("B").switch_on()
         await trio.sleep(5)
-        said = await phone.ask("more", here.number)
-        assert "word0 word1" in said[0]
+        said = await phone.ask("more", here.number, expect=3)
+        assert bare(said[0]).startswith("Ann's computer answers here; Ann can read along. word0 word1"), "greeted anew"
+        whole = " ".join(bare(chunk) for chunk in said)
+        assert whole.count("(text: more)") == 1
 
 
 async def test_one_question_at_a_time_is_answered_and_the_place_in_the_queue_is_told(autojump_clock):

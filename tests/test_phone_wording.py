@@ -73,11 +73,11 @@ def test_no_chunk_is_cut_inside_a_character(clusters):
         assert not body.startswith("🚒")
 
 
-@given(TEXTS, st.integers(1, 3))
-def test_a_page_fits_and_the_rest_is_what_is_missing(text, chunks):
+@given(TEXTS, st.integers(1, 3), st.integers(0, 90))
+def test_a_page_fits_and_the_rest_is_what_is_missing(text, chunks, spare):
     text = said(text)
-    page, rest = paged(text, chunks, "(more)")
-    assert len(chunked(page)) <= chunks
+    page, rest = paged(text, chunks, "(more)", spare_bytes=spare)
+    assert len(chunked("x" * spare + page)) <= chunks
     shown = page.removesuffix("(more)") if rest else page
     assert "".join((shown + rest).split()) == "".join(text.split())
     assert page.endswith("(more)") == bool(rest) or text.endswith("(more)")

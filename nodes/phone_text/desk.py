@@ -305,35 +305,55 @@ class PhoneDesk:
     def _post_answer(self, heard: Heard, person: Person, text: str, book: Language) -> None:
         """Send as much of an answer as the air bears; the rest waits for `more`."""
         conversation = person.conversation(heard.place)
-        chunks = -(-self._size(heard.hops).text_bytes // CHUNK_BYTES_MAX)
-        greeting = self._greeting(person, book)
-        page, rest = paged(greeting + text, min(chunks, _PAGE_CHUNKS_MAX), book.say("more"))
+        hint = book.say("more")
+        greeting_bytes = 0 if person.greeted else len(self._greeting(book).encode()) + 1
+        chunks = min(ceil(self._size(heard.hops).text_bytes / CHUNK_BYTES_MAX), _PAGE_CHUNKS_MAX)
+        chunks = max(chunks, ceil(greeting_bytes / CHUNK_BYTES_MAX + 0.5))  # a long greeting leaves room for an answer
+        page, rest = paged(text, chunks, hint, spare_bytes=greeting_bytes)
         conversation.keep(rest)
-        self._post(heard, person, page, book)
 
-    def _greeting(self, person: Person, book: Language) -> str:
-        """What is said before the first thing that a person hears from us."""
-        if person.greeted:
-            return ""
+        def keep(lost: str) -> None:
+            conversation.keep(f"{lost.removesuffix(hint)} {conversation.rest}".strip())
+
+        self._post(heard, person, page, book, undelivered=keep)
+
+    def _greeting(self, book: Language) -> str:
+        """What is said with the first thing that a person hears from us."""
+        return book.say("intro", owner=self._owner)
+
+    def _post(
+        self,
+        heard: Heard,
+        person: Person,
+        text: str,
+        book: Language,
+        *,
+        urgent: bool = False,
+        undelivered: Callable[[str], None] = lambda lost: None,
+    ) -> None:
+        greeting = "" if person.greeted else self._greeting(book)
         person.greeted = True
-        return book.say("intro", owner=self._owner) + " "
 
-    def _post(self, heard: Heard, person: Person, text: str, book: Language, *, urgent: bool = False) -> None:
-        conversation = person.conversation(heard.place)
-        greeting = self._greeting(person, book)
+        def give_up(lost: str) -> None:
+            if greeting and greeting in lost:
+                person.greeted = False
+                lost = lost.replace(greeting, "").strip()
+            undelivered(lost)
+
         letter = Letter(
             heard.person,
             heard.channel,
             heard.is_direct,
-            f"{text} {greeting.strip()}".strip() if urgent else greeting + text,
+            (f"{text} {greeting}" if urgent else f"{greeting} {text}").strip(),
             hops=heard.hops,
             reply_id=0 if heard.is_direct else heard.packet_id,
             urgent=urgent,
-            undelivered=lambda lost: conversation.keep(f"{lost} {conversation.rest}".strip()),
+            undelivered=give_up,
             written_at=trio.current_time(),
         )
         if not self._tray.put(letter):
             self._trace.note("phone.dropped", peer=heard.person, why="too many texts wait to be sent")
+            give_up(letter.text)
             return
         self._posted.set()
         if urgent and self._waiting_for_air is not None:

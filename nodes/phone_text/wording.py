@@ -54,14 +54,14 @@ def said(text: str) -> str:
     return _LINES.sub("\n", _OVERRIDES.sub("", spoken)).strip()
 
 
-def chunked(text: str, chunk_bytes_max: int = CHUNK_BYTES_MAX) -> list[str]:
+def chunked(text: str) -> list[str]:
     """`text` in as few packets as possible, each marked, and numbered such as `(1/3)` when there are several.
 
     Cut between words, and inside one only when it fills a packet by itself, never inside a character.
     """
-    if len(text.encode()) <= chunk_bytes_max - len(_BEGINNING):
+    if len(text.encode()) <= CHUNK_BYTES_MAX - len(_BEGINNING):
         return [_BEGINNING + text]
-    room = _room_bytes(text, chunk_bytes_max)
+    room = _room_bytes(text)
     pieces = []
     while text:
         piece, text = _first_words(text, room)
@@ -69,23 +69,27 @@ def chunked(text: str, chunk_bytes_max: int = CHUNK_BYTES_MAX) -> list[str]:
     return [f"{_BEGINNING}({number}/{len(pieces)}) {piece}" for number, piece in enumerate(pieces, 1)]
 
 
-def paged(text: str, chunks: int, hint: str, chunk_bytes_max: int = CHUNK_BYTES_MAX) -> tuple[str, str]:
-    """What of `text` fits into so many chunks, ending in `hint` when more is left, and the rest."""
-    if len(chunked(text, chunk_bytes_max)) <= chunks:
+def paged(text: str, chunks: int, hint: str, *, spare_bytes: int = 0) -> tuple[str, str]:
+    """What of `text` fits into so many chunks, ending in `hint` when more is left, and the rest.
+
+    `spare_bytes` are left free for what goes before it.
+    """
+    before = "x" * spare_bytes
+    if len(chunked(before + text)) <= chunks:
         return text, ""
-    room = chunks * _room_bytes(text, chunk_bytes_max)
+    room = chunks * _room_bytes(before + text) - spare_bytes
     page, rest = _first_words(text, room)
-    while len(chunked(f"{page} {hint}", chunk_bytes_max)) > chunks:
+    while len(chunked(f"{before}{page} {hint}")) > chunks and len(page) > 1:
         # Chunks are cut at words, so how much fits shows only when it is tried.
         room = len(page.encode()) - 1
         page, rest = _first_words(text, room)
     return f"{page} {hint}", rest
 
 
-def _room_bytes(text: str, chunk_bytes_max: int) -> int:
+def _room_bytes(text: str) -> int:
     """What of a text of several chunks fits into one, beside mark and number."""
-    digits = len(str(2 * len(text.encode()) // chunk_bytes_max + 1))  # cut at words, chunks stay more than half full
-    return chunk_bytes_max - len(_BEGINNING) - len("(/) ") - 2 * digits
+    digits = len(str(2 * len(text.encode()) // CHUNK_BYTES_MAX + 1))  # cut at words, chunks stay more than half full
+    return CHUNK_BYTES_MAX - len(_BEGINNING) - len("(/) ") - 2 * digits
 
 
 def _first_words(text: str, room_bytes: int) -> tuple[str, str]:
