@@ -297,6 +297,7 @@ _REFUSALS = {
 def _why_not(failed: AskFailed, candidate: Candidate, pump: Pump, reason: RemoteError | None) -> Exception:
     name = candidate.name
     if failed.failure is Failure.BUSY:
+        pump.peers.busy(candidate.address, trio.current_time() + failed.retry_after_s)
         why = f"it is busy and asks to wait {failed.retry_after_s} s"
         error = RemoteError(f"no answer from {name}", why, "try again then")
         return _NotThisOneError(error, failed.retry_after_s)

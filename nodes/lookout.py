@@ -19,8 +19,7 @@ from nodes.wishes import LookingAround, Progress, Wish
 from protocol import limits
 from protocol.errors import LocalError, MeshaiError, RemoteError
 from protocol.peers import Peer
-from protocol.sizing import AIR_BYTES_PER_BYTE
-from protocol.sizing import BYTES_PER_TOKEN, USUAL_TOKENS
+from protocol.sizing import AIR_BYTES_PER_BYTE, BYTES_PER_TOKEN, USUAL_TOKENS
 
 __all__ = ["Found", "Lookout", "Search", "sizes"]
 
@@ -121,7 +120,7 @@ class Lookout:
             if self.best(search) is None:
                 await self._radio_back(search)
             usable = [pump for pump in self._pumps if self._hindrance(pump, search) is None]
-            if self.best(search) is not None or not usable:
+            if self.best(search) is not None or not usable or self._busy(search):
                 break
             slowest_s = max(pump.bearer.path_time_s(limits.FRAME_BYTES_MAX, limits.HOPS_ASSUMED) for pump in usable)
             wait_s = min(slowest_s * 2 + _LOOK_SLACK_S, _LOOK_S_MAX, search.until - trio.current_time())
@@ -150,6 +149,10 @@ class Lookout:
         if len(hindrances) == len(self._pumps):
             return hindrances[0]
         model = f" with the model {search.wish.model}" if search.wish.model else ""
+        if busy := self._busy(search):
+            wait_s, name = min(busy)
+            why = f"it is busy and asks to wait {ceil(wait_s)} s"
+            return RemoteError(f"no answer from {name}", why, "try again then")
         if any(pump.peers.fresh(trio.current_time()) for pump in self._pumps):
             return RemoteError(
                 f"nobody in reach answers{model}",
@@ -161,6 +164,16 @@ class Lookout:
             "no node that answers was heard",
             "check the antenna, move the radio higher, or wait: nodes announce themselves every few minutes",
         )
+
+    def _busy(self, search: Search) -> list[tuple[float, str]]:
+        """Who could answer, but not soon: seconds until it makes sense to ask, and the name."""
+        now = trio.current_time()
+        return [
+            (wait_s, peer.beacon.name)
+            for pump in self._pumps
+            for peer in pump.peers.fresh(now)
+            if peer.offer(search.wish.model) and (wait_s := pump.peers.ask_wait_s(peer, search.until - now, now)) > 0
+        ]
 
     def _found(self, search: Search, stale: bool = False) -> list[Found]:
         now = trio.current_time()
@@ -175,7 +188,8 @@ class Lookout:
         for pump in self._pumps:
             if self._hindrance(pump, search) is None:
                 peers = pump.peers.all(now) if stale else pump.peers.fresh(now)
-                found += self._candidates(pump, peers, search.wish, now)
+                able = (peer for peer in peers if not pump.peers.ask_wait_s(peer, search.until - now, now))
+                found += self._candidates(pump, able, search.wish, now)
         return [one for one in found if one.key not in search.excluded]
 
     def _candidates(self, pump: Pump, peers: Iterable[Peer], wish: Wish, now: float) -> list[Found]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from nodes.admission import Admission
+from nodes.announcing import Announcer
 from nodes.bearers.radio import RadioBearer
 from nodes.cache import AnswerCache
 from nodes.clock import WallClock, system_wall_clock
@@ -44,7 +45,7 @@ from protocol.events import (
     Event,
     WhoHeard,
 )
-from protocol.messages import Beacon, Who
+from protocol.messages import Beacon
 from protocol.peers import Peer
 from protocol.version import VERSION_MAX, VERSION_MIN
 
@@ -52,15 +53,6 @@ if TYPE_CHECKING:
     from protocol.text import TextCoder
 
 __all__ = ["Node", "NodeSettings", "NodeStatus"]
-
-_BEACON_FIRST_S, _BEACON_LAST_S = 15.0, 300.0
-"""Beacons come at intervals that double from the first to the last: a start is heard soon, a steady node is quiet."""
-_BEACON_VALID_S = 900
-_BEACON_REST = 40
-"""After a beacon or a Who, none of its kind for this many times its own airtime: 2.5 % of the air at most."""
-_REST_S_MIN = 2.0
-_BEACON_JITTER_S = 2.0
-"""Answers to a Who are spread over this time, so that they don't meet on the air."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +64,8 @@ class NodeSettings:
     """Addresses of the radios that are answered; nobody else is."""
     airtime_share: float = DEFAULT_SHARE
     """Own sends, as a share of the time."""
+    silent: bool = False
+    """Whether it starts silent, see `Node.hush`."""
     phones: PhoneSettings = field(default_factory=PhoneSettings)
     emergency: EmergencyPlan = field(default_factory=EmergencyPlan)
 
@@ -88,6 +82,9 @@ class NodeStatus:
     air_left_s: float | None
     """Seconds of air that may be sent now; None without a shared medium."""
     air_hour_s: float | None
+    air: str
+    """The same in plain words, with what holds sends back now; empty without a shared medium."""
+    silent: bool
     cached: int
 
 
@@ -173,8 +170,8 @@ class Node:
             for pump in self._pumps
             if isinstance(pump.bearer, RadioBearer)
         ]
-        self._who_at: dict[Pump, float] = {}
-        self._beacon_wanted: dict[Pump, trio.Event] = {pump: trio.Event() for pump in self._pumps}
+        self._announcers = {pump: Announcer(pump, self._beacon, rng) for pump in self._pumps}
+        self.hush(silent=settings.silent)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled; `started()` when questions can be asked. Raises LocalError when it can't start."""
@@ -187,7 +184,7 @@ class Node:
                 for pump in self._pumps:
                     await nursery.start(pump.run)
                     if self._engine is not None:
-                        nursery.start_soon(self._announce, pump)
+                        nursery.start_soon(self._announcers[pump].run)
                 for desk in self._desks:
                     await nursery.start(desk.run)
                 self.trace.note("node.ready", node=self.settings.name)
@@ -203,6 +200,20 @@ class Node:
         """
         return await self._emergencies.ask(self._inquiry.ask, wish, show)
 
+    def hush(self, *, silent: bool) -> None:
+        """Send nothing on any shared medium from now on, or speak again.
+
+        In silence the owner's questions are answered from the cache and by this node's own model; peers are not
+        answered, and nothing announces this node.
+        """
+        self._silent = silent
+        self.trace.note("node.silent" if silent else "node.speaks")
+        for pump, announcer in self._announcers.items():
+            pump.hush(silent=silent)
+            announcer.beacon_wanted()
+        if silent:
+            self._serving.stop_all()
+
     def known_peers(self) -> tuple[Peer, ...]:
         """The peers heard of late, fresh or not."""
         now = trio.current_time()
@@ -214,10 +225,12 @@ class Node:
         return NodeStatus(
             name=self.settings.name,
             models=tuple(offer.name for offer in self._offers.at(now)),
-            problems=tuple(pump.bearer.problem for pump in self._pumps if pump.bearer.problem),
+            problems=tuple(pump.problem for pump in self._pumps if pump.problem),
             backlog_s=self._admission.backlog_s(now),
             air_left_s=min((pump.budget.left_s(now) for pump in self._pumps), default=None),
             air_hour_s=min((pump.budget.hour_s for pump in self._pumps), default=None),
+            air="; ".join(pump.budget.words(now) for pump in self._pumps),
+            silent=self._silent,
             cached=len(self._cache),
         )
 
@@ -236,7 +249,7 @@ class Node:
                 self._take_beacon(pump, event)
             case WhoHeard():
                 self.trace.note("who.heard", peer=event.peer)
-                self._beacon_wanted[pump].set()
+                self._announcers[pump].beacon_wanted()
             case AskReceived():
                 self._serving.take(pump, event)
             case AskStopped():
@@ -245,7 +258,11 @@ class Node:
                 self._inquiry.take(pump, event)
 
     def _take_beacon(self, pump: Pump, event: BeaconHeard) -> None:
-        understood = pump.peers.heard(event.peer, event.beacon, event.hops, trio.current_time())
+        # All who hear a beacon would come when its backlog is over, and be too many again.
+        backlog_s = round(event.beacon.backlog_s * self._rng.uniform(1, 2))
+        beacon = replace(event.beacon, backlog_s=backlog_s)
+        understood = pump.peers.heard(event.peer, beacon, event.hops, trio.current_time())
+        pump.neighbours_changed()
         self.trace.note("beacon.heard", peer=event.peer, hops=event.hops, understood=understood)
         self._look_again()
 
@@ -255,34 +272,13 @@ class Node:
         self._lookout.look_again()
 
     def _look_around(self) -> None:
-        now = trio.current_time()
-        for pump in self._pumps:
-            if pump not in self._who_at or now - self._who_at[pump] >= _rest_s(pump):
-                self._who_at[pump] = now
-                pump.session.announce(Who())
-                pump.wake()
+        for announcer in self._announcers.values():
+            announcer.ask_who()
 
-    async def _announce(self, pump: Pump) -> None:
-        interval_s = _BEACON_FIRST_S
-        while True:
-            self._beacon_wanted[pump] = trio.Event()
-            pump.session.announce(self._beacon())
-            pump.wake()
-            await trio.sleep(_rest_s(pump))
-            with trio.move_on_after(interval_s):
-                await self._beacon_wanted[pump].wait()
-                await trio.sleep(self._rng.uniform(0, _BEACON_JITTER_S))
-            interval_s = min(2 * interval_s, _BEACON_LAST_S)
-
-    def _beacon(self) -> Beacon:
-        now = trio.current_time()
-        offers = self._offers.at(now)[: limits.BEACON_MODELS_MAX]
-        backlog_s = round(self._admission.backlog_s(now))
-        beacon = Beacon(self.settings.name, offers, backlog_s, _BEACON_VALID_S, VERSION_MIN, VERSION_MAX, self._packs)
+    def _beacon(self, pump: Pump, valid_s: int) -> Beacon:
+        offers = self._offers.at(trio.current_time())[: limits.BEACON_MODELS_MAX]
+        backlog_s = round(self._serving.backlog_s(pump))
+        beacon = Beacon(self.settings.name, offers, backlog_s, valid_s, VERSION_MIN, VERSION_MAX, self._packs)
         while len(encode(beacon)) > limits.BEACON_BYTES_MAX and len(beacon.models) > 1:
             beacon = replace(beacon, models=beacon.models[:-1])
         return beacon
-
-
-def _rest_s(pump: Pump) -> float:
-    return max(_REST_S_MIN, _BEACON_REST * pump.bearer.cost(limits.BEACON_BYTES_MAX).airtime_s)

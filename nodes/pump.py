@@ -22,7 +22,7 @@ from protocol.airtime import transmissions
 from protocol.budget import AirtimeBudget
 from protocol.errors import LocalError
 from protocol.events import Dropped, Event
-from protocol.messages import AnswerDone, AnswerPiece, Ask, Beacon
+from protocol.messages import AnswerDone, AnswerPiece, Ask, Beacon, Who
 from protocol.outbox import Packet
 from protocol.peers import PeerTable
 from protocol.session import Session
@@ -73,7 +73,7 @@ class Pump:
             path_time=bearer.path_time_s,
             serves=serves,
             coder=coder,
-            busy=lambda: self.budget.others_busy(trio.current_time()),
+            busy=lambda: self.budget.is_crowded(trio.current_time()),
         )
         self.peers = PeerTable()
         """Who was heard on this bearer."""
@@ -93,7 +93,7 @@ class Pump:
         self._announced = (0, 0.0)
         """The backlog that our last beacon told, and when."""
         self._load: RadioLoad | None = None
-        self._turns = Turns(self.budget, self.shares, trace)
+        self._turns = Turns(self.budget, self.shares, rng, trace)
         self._sent = trio.lowlevel.ParkingLot()
         self._timer = trio.lowlevel.ParkingLot()
 
@@ -154,29 +154,26 @@ class Pump:
         """How often a packet to `peer` goes on the air here, relays included."""
         return transmissions(self.session.hops_to(peer) or limits.HOPS_ASSUMED if peer else self.reach - 1)
 
-    def air_wait_s(self, message_bytes: int, *, ahead_s: float = 0.0, bulk: bool = False) -> float:
+    def air_wait_s(self, message_bytes: int = 0, *, airtime_s: float = 0.0, hops: int = 0, bulk: bool = False) -> float:
         """Seconds until the budget lets a message leave, after all that waits already; infinity for never.
 
-        `ahead_s`: air of what will be sent before it and does not wait yet; `bulk`: the message is an answer.
+        `airtime_s`: as much air on top, of what does not wait yet; `hops`: how far it goes, 0 when unknown; `bulk`:
+        answers are meant.
         """
-        airtime_s = self.airtime_s(message_bytes) + ahead_s
+        airtime_s += self.airtime_s(message_bytes) if message_bytes else 0.0
         waiting = list(self._waiting())
         costs_s = [self.bearer.cost(len(packet.frame)).airtime_s for packet in waiting]
         in_all_s = sum(
             cost_s * self.transmissions(packet.peer) for cost_s, packet in zip(costs_s, waiting, strict=True)
         )
         own_s = sum(costs_s) + airtime_s
-        in_all_s += airtime_s * transmissions(limits.HOPS_ASSUMED)
-        return self.budget.wait_s(own_s, trio.current_time(), transmissions=in_all_s / own_s, bulk=bulk)
+        in_all_s += airtime_s * transmissions(hops or limits.HOPS_ASSUMED)
+        return self.budget.wait_s(own_s, trio.current_time(), transmissions=in_all_s / own_s if own_s else 1, bulk=bulk)
 
     def budget_wait_s(self, message_bytes: int, peer: str) -> float:
         """As `air_wait_s`, if nothing waited already."""
         times = self.transmissions(peer)
         return self.budget.wait_s(self.airtime_s(message_bytes), trio.current_time(), transmissions=times, bulk=True)
-
-    def pace_s(self, airtime_s: float) -> float:
-        """Seconds in which our share gives so much air; infinity when it gives none."""
-        return airtime_s * 3600 / self.budget.hour_s if self.budget.hour_s else float("inf")
 
     async def until_sent(self, peer: str, ask_id: int) -> None:
         """Wait until nothing about that question waits to be sent."""
@@ -283,7 +280,8 @@ class Pump:
             together_s = airtime_s + (packet.total - 1) * self._frame_airtime_s
             airtime_s = max(airtime_s, min(together_s, self.budget.most_s(transmissions=times)))
         bulk = packet.kind in (AnswerDone.__name__, AnswerPiece.__name__)
-        return Claim(packet.peer or "", airtime_s, times, begun=packet.index > 0, bulk=bulk)
+        reply = not bulk and packet.kind not in (Ask.__name__, Who.__name__, Beacon.__name__)
+        return Claim(packet.peer or "", airtime_s, times, begun=packet.index > 0, bulk=bulk, reply=reply)
 
     def _is_wanted(self, packet: Packet) -> bool:
         """False when this node is silent, or the packet's question was given up meanwhile."""

@@ -130,10 +130,15 @@ class Serving:
 
     def backlog_s(self, pump: Pump) -> float:
         """Seconds until work on a question that comes now could begin, or its answer leave."""
-        now = trio.current_time()
-        ahead_s = sum(taken.airtime_s for (where, *_), taken in self._taken.items() if where is pump)
-        air_wait_s = pump.air_wait_s(limits.FRAGMENT_PAYLOAD_BYTES, ahead_s=ahead_s, bulk=True)
-        return max(self._admission.backlog_s(now), min(air_wait_s, limits.DEADLINE_S_MAX))
+        airtime_s = pump.airtime_s(limits.FRAGMENT_PAYLOAD_BYTES) + self._told_s(pump)
+        airtime_s += sum(taken.airtime_s for (where, *_), taken in self._taken.items() if where is pump)
+        air_wait_s = pump.air_wait_s(airtime_s=airtime_s, hops=1, bulk=True)
+        return max(self._admission.backlog_s(trio.current_time()), min(air_wait_s, limits.DEADLINE_S_MAX))
+
+    def _told_s(self, pump: Pump, but: str = "") -> float:
+        """Air of the answers to those who were told when to come; where others answer too, some go there."""
+        told_s = sum(s for (where, peer), (_, s) in self._expected.items() if where is pump and peer != but)
+        return told_s / (1 + len(pump.peers.fresh(trio.current_time())))
 
     def _judge(self, pump: Pump, peer: str, ask: Ask) -> _Plan | Refuse | Busy:
         """How to answer, or why not."""
@@ -154,45 +159,53 @@ class Serving:
         work_s = size.tokens / offer.tokens_per_s
         crossing_s = pump.bearer.path_time_s(limits.FRAME_BYTES_MAX, pump.session.hops_to(peer) or limits.HOPS_ASSUMED)
         pace_s = max(work_s, pump.budget_wait_s(size.air_bytes, peer))
-        wait_s = max(self._admission.backlog_s(now) + work_s, self._air_wait_s(pump, peer, size.air_bytes))
         airtime_s = pump.airtime_s(size.air_bytes) + 2 * pump.airtime_s(_REPLY_BYTES)
+        work_wait_s = self._admission.backlog_s(now) + work_s
+        wait_s = max(work_wait_s, self._air_wait_s(pump, peer, airtime_s))
         if pace_s + crossing_s > ask.deadline_s:
             why = f"it needs about {pace_s:.0f} s" if pace_s < float("inf") else "its airtime is too small for it"
             return Refuse(ask.ask_id, RefuseCode.DEADLINE, why)
         if wait_s + crossing_s > ask.deadline_s:
-            return self._busy(pump, peer, ask, airtime_s, wait_s)
+            return self._busy(pump, peer, ask, airtime_s, work_wait_s)
         self._expected.pop((pump, peer), None)
         return _Plan(offer, airtime_s, pace_s, wait_s)
 
-    def _busy(self, pump: Pump, peer: str, ask: Ask, airtime_s: float, wait_s: float) -> Busy:
+    def _busy(self, pump: Pump, peer: str, ask: Ask, airtime_s: float, work_wait_s: float) -> Busy:
         """Say when to ask again, and keep that place.
 
-        Not before this question's deadline, when a new one would wait half as long, and after all who were told so far.
+        Not before this question's deadline, and when a new one would wait half as long, after all who were told so
+        far. Where others answer too, they may have gone there.
         """
         now = trio.current_time()
-        expected = [place for (where, _), place in self._expected.items() if where is pump]
-        last_place = max((due_at + pump.pace_s(other_s) for due_at, other_s in expected), default=now)
-        retry_at = max(now + ask.deadline_s, now + wait_s - ask.deadline_s / 2, last_place)
-        retry_s = min(retry_at - now, limits.DEADLINE_S_MAX)
+        airtime_s += self._ahead_s(pump, peer)
+        told_s, hops = self._told_s(pump, but=peer), pump.session.hops_to(peer)
+        wait_s = max(work_wait_s, pump.air_wait_s(airtime_s=airtime_s + told_s, hops=hops, bulk=True))
+        retry_s = min(max(ask.deadline_s, wait_s - ask.deadline_s / 2), limits.DEADLINE_S_MAX)
         self._expected[pump, peer] = (now + retry_s, airtime_s)
         return Busy(ask.ask_id, ceil(retry_s), ceil(min(wait_s, limits.DEADLINE_S_MAX)))
 
-    def _air_wait_s(self, pump: Pump, peer: str, air_bytes: int) -> float:
-        """Seconds until an answer to `peer` may leave: after those to who had less, and to who was told to come now."""
+    def _ahead_s(self, pump: Pump, peer: str) -> float:
+        """Air of the answers under way that leave before one to `peer`: to those who had less."""
         now = trio.current_time()
         had_s = pump.shares.had_s(peer, now)
-        ahead_s = 2 * pump.airtime_s(_REPLY_BYTES) + sum(
+        return sum(
             taken.airtime_s
             for (where, other, _), taken in self._taken.items()
             if where is pump and pump.shares.had_s(other, now) <= had_s
         )
-        self._expected = {key: due for key, due in self._expected.items() if due[0] + _EXPECTED_LATE_S >= now}
+
+    def _air_wait_s(self, pump: Pump, peer: str, airtime_s: float) -> float:
+        """Seconds until an answer to `peer` may leave: also after those to who was told to come until then."""
+        now = trio.current_time()
+        self._expected = {key: place for key, place in self._expected.items() if place[0] + _EXPECTED_LATE_S >= now}
         own_due_at, _ = self._expected.get((pump, peer), (float("inf"), 0.0))
-        wait_s = pump.air_wait_s(air_bytes, ahead_s=ahead_s, bulk=True)
-        for (where, _), (due_at, airtime_s) in sorted(self._expected.items(), key=lambda item: item[1]):
+        hops = pump.session.hops_to(peer)
+        in_all_s = airtime_s + self._ahead_s(pump, peer)
+        wait_s = pump.air_wait_s(airtime_s=in_all_s, hops=hops, bulk=True)
+        for (where, _), (due_at, other_s) in sorted(self._expected.items(), key=lambda item: item[1]):
             if where is pump and due_at < min(own_due_at, now + wait_s):
-                ahead_s += airtime_s
-                wait_s = pump.air_wait_s(air_bytes, ahead_s=ahead_s, bulk=True)
+                in_all_s += other_s / (1 + len(pump.peers.fresh(now)))
+                wait_s = pump.air_wait_s(airtime_s=in_all_s, hops=hops, bulk=True)
         return wait_s
 
     def _size(self, pump: Pump, peer: str, ask: Ask) -> AnswerSize:

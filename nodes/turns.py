@@ -10,17 +10,21 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from random import Random
 
 import trio
 
 from nodes.trace import Trace
 from protocol import limits
-from protocol.budget import AirtimeBudget
+from protocol.budget import AirtimeBudget, Limit
 
 __all__ = ["Claim", "Shares", "Turns"]
 
 _HALF_LIFE_S = 1200.0
 """After this time, what somebody had counts half."""
+_SPREAD_S, _SPREAD_LATE_S = 10.0, 50.0
+"""When the channel is free again, replies are spread over the first time, all else until the second: a reply that was
+held back may make a repeated question needless."""
 
 
 class Shares:
@@ -57,12 +61,17 @@ class Claim:
     """Whether it continues what has begun to leave."""
     bulk: bool = True
     """Whether it can wait: replies and questions go first, and may use the reserve kept for them."""
+    reply: bool = False
+    """Whether somebody waits for it who would ask again."""
 
 
 class Turns:
     """Hands out turns on the air of one bearer."""
 
-    def __init__(self, budget: AirtimeBudget, shares: Shares, trace: Trace) -> None:
+    def __init__(self, budget: AirtimeBudget, shares: Shares, rng: Random, trace: Trace) -> None:
+        self._rng = rng
+        self._was_busy = False
+        self._replies_from, self._others_from = 0.0, 0.0
         self._budget = budget
         self._shares = shares
         self._trace = trace
@@ -94,7 +103,7 @@ class Turns:
         while True:
             wait_s, now = float("inf"), trio.current_time()
             if not self._sending and self._first(now) is claim and (wanted := claim()) is not None:
-                wait_s = self._wait_s(wanted, now)
+                wait_s = self._wait_s(wanted, now) or self._spread_s(wanted, now)
                 if not wait_s:
                     return
                 if wanted != told:
@@ -116,6 +125,18 @@ class Turns:
         return self._waiting[min(possible)[-1]] if possible else None
 
     def _wait_s(self, claim: Claim, now: float) -> float:
-        return self._budget.wait_s(
+        hindrance = self._budget.hindrance(
             claim.airtime_s, now, transmissions=claim.transmissions, begun=claim.begun, bulk=claim.bulk
         )
+        self._was_busy |= hindrance is not None and hindrance.limit is Limit.BUSY
+        return hindrance.wait_s if hindrance else 0.0
+
+    def _spread_s(self, claim: Claim, now: float) -> float:
+        """After a busy channel wait a little more: all nodes heard that figure and would begin at once."""
+        if self._was_busy:
+            self._was_busy = False
+            self._replies_from = now + self._rng.uniform(0, _SPREAD_S)
+            self._others_from = now + self._rng.uniform(_SPREAD_S, _SPREAD_LATE_S)
+        if claim.begun:
+            return 0.0
+        return max(0.0, (self._replies_from if claim.reply else self._others_from) - now)

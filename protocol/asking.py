@@ -231,7 +231,7 @@ class Question:
     def _arm(self, now: float, wait_s: float) -> None:
         patience_s = wait_s + limits.REPLY_SPREAD * self.reply_s + limits.SLACK_S
         if self.busy():
-            patience_s *= limits.REPEAT_BACKOFF_BUSY**self.repeats
+            patience_s = max(patience_s, limits.PATIENCE_BUSY_S) * limits.REPEAT_BACKOFF_BUSY**self.repeats
         else:
             patience_s = max(patience_s, min(patience_s * limits.REPEAT_BACKOFF**self.repeats, limits.REPEAT_STEADY_S))
         self.timer_at = now + patience_s

@@ -32,10 +32,14 @@ _WINDOW_S = _HOUR_S + 60.0
 _ROUNDING_S = 1e-6
 _START_S = 10.0
 """What the bucket holds at every start: enough for one answer, never an hour's."""
+_SHARED_START_S = 60.0
+"""The same of the shared air: a minute in which ten neighbours ask uses half of it."""
 _MINUTE_S = 60.0
 """The time that a utilisation figure covers, and after which the radio tells the next."""
 _LOAD_BELIEVED_S = 300.0
-_OTHERS_BUSY_PERCENT = 10.0
+_CROWDED_PERCENT, _CROWDED_S = 10.0, 300.0
+"""What others use of a minute, meshai nodes that we can't hear included, for us to be patient, and for how long: who
+has to be silent makes the next figure small."""
 _LOOK_AGAIN_S = 5.0
 _RESERVE_SHARE, _RESERVE_S_MAX = 0.05, 3.0
 """Of our hour, what answers and beacons leave for short replies: who hears nothing asks again, which costs more."""
@@ -96,6 +100,28 @@ class _Window:
         return wait_s if lacking_s <= _ROUNDING_S else inf
 
 
+class _Bucket:
+    """What has come in evenly over the hours and was not taken yet."""
+
+    def __init__(self, level_s: float, now: float) -> None:
+        self._level_s = level_s
+        self._at = now
+
+    def level_s(self, hour_s: float, now: float) -> float:
+        """What is in it now, if `hour_s` come in each hour; never more than that."""
+        return min(hour_s, self._level_s + (now - self._at) * hour_s / _WINDOW_S)
+
+    def take(self, seconds: float, hour_s: float, now: float) -> None:
+        self._level_s, self._at = self.level_s(hour_s, now) - seconds, now
+
+    def wait_s(self, seconds: float, hour_s: float, now: float) -> float:
+        """Seconds until so much is in it; infinity when it never holds that."""
+        lacking_s = seconds - self.level_s(hour_s, now)
+        if lacking_s <= _ROUNDING_S:
+            return 0.0
+        return inf if seconds > hour_s else lacking_s * _WINDOW_S / hour_s
+
+
 class AirtimeBudget:
     """How much this node may send."""
 
@@ -107,15 +133,15 @@ class AirtimeBudget:
         self.move_to(region)
         self.shared_hour_s = SHARED_SHARE * _HOUR_S
         """This node's part of what all meshai nodes may send in an hour, relays included."""
-        self._level_s = min(_START_S, self.hour_s)
-        self._at = now
+        self._own_bucket = _Bucket(_START_S, now)
+        self._shared_bucket = _Bucket(_SHARED_START_S, now)
         self._own = _Window(_WINDOW_S)
         self._all = _Window(_WINDOW_S)
         self._lately = _Window(_MINUTE_S)
         self._told_at = -inf
         self._channel_percent = 0.0
         self._sending_percent = 0.0
-        self._others_percent = 0.0
+        self._crowded_at = -inf
 
     def move_to(self, region: str) -> None:
         """From now on the law of `region` binds."""
@@ -127,19 +153,20 @@ class AirtimeBudget:
 
     def spend(self, airtime_s: float, now: float, *, transmissions: float = 1.0) -> None:
         """Note that a packet of `airtime_s` was sent, allowed or not."""
-        self._level_s = self._bucket_s(now) - airtime_s
-        self._at = now
+        self._own_bucket.take(airtime_s, self.hour_s, now)
         self._own.add(airtime_s, now)
         self.heard(airtime_s, now, transmissions=transmissions)
 
     def heard(self, airtime_s: float, now: float, *, transmissions: float = 1.0) -> None:
         """Note a packet of another node that counts as ours: it was sent to us, or asks everybody."""
+        self._shared_bucket.take(airtime_s * transmissions, self.shared_hour_s, now)
         self._all.add(airtime_s * transmissions, now)
         self._lately.add(airtime_s * transmissions, now)
 
     def told_load(self, channel_percent: float, sending_percent: float, now: float) -> None:
         """Take the radio's figures: the last minute's channel utilisation, and its own share of the last hour."""
-        self._others_percent = channel_percent - 100 * self._lately.total_s(now) / _MINUTE_S
+        if channel_percent - 100 * self._lately.total_s(now) / _MINUTE_S >= _CROWDED_PERCENT:
+            self._crowded_at = now
         self._channel_percent, self._sending_percent, self._told_at = channel_percent, sending_percent, now
 
     def share_with(self, used_s: Iterable[float | None]) -> None:
@@ -160,7 +187,9 @@ class AirtimeBudget:
     def left_s(self, now: float, *, transmissions: float = 1.0, bulk: bool = False) -> float:
         """Seconds of air that this node may send now in packets that take so many transmissions."""
         left_s = min(self._own_left_s(now), self._shared_left_s(now) / transmissions)
-        return left_s - (self._reserve_s if bulk else 0.0)
+        if not bulk:
+            return left_s
+        return min(left_s, self._shared_bucket.level_s(self.shared_hour_s, now) / transmissions) - self._reserve_s
 
     def used_s(self, now: float) -> float:
         """What this node and those who asked it sent in the last hour, relays included."""
@@ -176,10 +205,9 @@ class AirtimeBudget:
         since_s = self._lately.since_s(max(self._told_at, now - _MINUTE_S))
         return told + 100 * since_s / _MINUTE_S
 
-    def others_busy(self, now: float) -> bool:
-        """Whether others, meshai nodes that we can't hear included, used much of the last minute."""
-        if self.utilisation_percent(now) >= 12.5: return True
-        return now - self._told_at < _LOAD_BELIEVED_S and self._others_percent >= _OTHERS_BUSY_PERCENT
+    def is_crowded(self, now: float) -> bool:
+        """Whether others used much of the air in the last minutes; True while nothing is known."""
+        return now - self._told_at >= _LOAD_BELIEVED_S or now - self._crowded_at < _CROWDED_S
 
     def wait_s(
         self, airtime_s: float, now: float, *, transmissions: float = 1.0, begun: bool = False, bulk: bool = False
@@ -201,7 +229,7 @@ class AirtimeBudget:
         shared_s = max(airtime_s, min(airtime_s + reserve_s, self.shared_hour_s / transmissions)) * transmissions
         waits = {
             Limit.OWN: self._own_wait_s(own_s, now),
-            Limit.SHARED: self._shared_wait_s(shared_s, now),
+            Limit.SHARED: self._shared_wait_s(shared_s, now, bulk=bulk and not begun),
             Limit.BUSY: self._busy_wait_s(0.0 if begun else airtime_s * transmissions, now),
             Limit.LAW: self._law_wait_s(airtime_s, now),
         }
@@ -226,27 +254,23 @@ class AirtimeBudget:
     def _reserve_s(self) -> float:
         return min(_RESERVE_SHARE * self.hour_s, _RESERVE_S_MAX)
 
-    def _bucket_s(self, now: float) -> float:
-        return min(self.hour_s, self._level_s + (now - self._at) * self.hour_s / _WINDOW_S)
-
     def _own_left_s(self, now: float) -> float:
-        return min(self._bucket_s(now), self.hour_s - self._own.total_s(now))
+        return min(self._own_bucket.level_s(self.hour_s, now), self.hour_s - self._own.total_s(now))
 
     def _shared_left_s(self, now: float) -> float:
         return self.shared_hour_s - self._all.total_s(now)
 
     def _own_wait_s(self, airtime_s: float, now: float) -> float:
-        lacking_s = airtime_s - self._own_left_s(now)
-        if lacking_s <= _ROUNDING_S:
-            return 0.0
-        if airtime_s > self.hour_s:
+        bucket_wait_s = self._own_bucket.wait_s(airtime_s, self.hour_s, now)
+        if bucket_wait_s == inf:
             return inf
-        bucket_wait_s = (airtime_s - self._bucket_s(now)) * _WINDOW_S / self.hour_s
         return max(bucket_wait_s, self._own.wait_s(airtime_s + self._own.total_s(now) - self.hour_s, now))
 
-    def _shared_wait_s(self, airtime_s: float, now: float) -> float:
-        lacking_s = airtime_s - self._shared_left_s(now)
-        return self._all.wait_s(lacking_s, now) if lacking_s > _ROUNDING_S else 0.0
+    def _shared_wait_s(self, airtime_s: float, now: float, *, bulk: bool) -> float:
+        """As `_own_wait_s`; only what can wait is held to the even flow, so that replies have room in the hour."""
+        window_wait_s = self._all.wait_s(airtime_s - self._shared_left_s(now), now)
+        bucket_wait_s = self._shared_bucket.wait_s(airtime_s, self.shared_hour_s, now) if bulk else 0.0
+        return max(window_wait_s, bucket_wait_s)
 
     def _busy_wait_s(self, airtime_s: float, now: float) -> float:
         message_percent = min(100 * airtime_s / _MINUTE_S, _MESSAGE_PERCENT_MAX)

@@ -13,6 +13,8 @@ from protocol.version import common_version
 
 __all__ = ["Peer", "PeerTable"]
 
+_PLACE_KEPT_S = 60.0
+"""Whoever is so late has lost the place kept for him, and looks at beacons again."""
 _REMEMBER = 20
 """A peer is listed, as not fresh, for this many times its beacon's validity."""
 
@@ -46,6 +48,8 @@ class PeerTable:
 
     def __init__(self) -> None:
         self._peers: dict[str, Peer] = {}
+        self._asked_for: dict[str, float] = {}
+        """When a busy peer wants to be asked again."""
 
     def heard(self, address: str, beacon: Beacon, hops: int, now: float) -> bool:
         """Take a beacon; returns False, and forgets the peer, when its node speaks no version of ours."""
@@ -55,6 +59,17 @@ class PeerTable:
         self._peers[address] = Peer(address, beacon, hops, now)
         self._tidy(now)
         return True
+
+    def busy(self, address: str, until: float) -> None:
+        """Note that a peer wants to be asked again at that time, and keeps a place until then."""
+        self._asked_for[address] = until
+
+    def ask_wait_s(self, peer: Peer, deadline_s: float, now: float) -> float:
+        """Seconds until it makes sense to put a question with this deadline to `peer`."""
+        asked_for = self._asked_for.get(peer.address)
+        if asked_for is not None and now < asked_for + _PLACE_KEPT_S:
+            return max(0.0, asked_for - now)
+        return max(0.0, peer.backlog_s(now) - deadline_s)
 
     def lost(self, address: str) -> None:
         """Believe a peer's beacon no longer, because it did not answer."""
@@ -75,3 +90,8 @@ class PeerTable:
                 del self._peers[address]
         while len(self._peers) > limits.PEERS_MAX:
             del self._peers[next(iter(self._peers))]
+        self._asked_for = {
+            address: at
+            for address, at in self._asked_for.items()
+            if address in self._peers and now < at + _PLACE_KEPT_S
+        }

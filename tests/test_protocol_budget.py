@@ -220,14 +220,19 @@ def test_without_a_figure_our_own_sends_of_the_last_minute_count():
     assert budget.wait_s(1, 1060) == 0
 
 
-def test_what_others_send_is_what_the_figure_leaves_after_what_is_known_here():
+def test_the_air_is_crowded_for_minutes_after_others_used_much_of_it_and_while_nothing_is_known():
     budget = AirtimeBudget(0)
-    budget.spend(3, 30, transmissions=2)
-    budget.told_load(15, 0, 50)
-    assert not budget.others_busy(51)
-    budget.told_load(15, 0, 95)
-    assert budget.others_busy(96)
-    assert not budget.others_busy(400)
+    assert budget.is_crowded(0)
+    budget.told_load(5, 0, 10)
+    assert not budget.is_crowded(10)
+    budget.spend(4, 30, transmissions=2)
+    budget.told_load(22, 0, 50)
+    assert not budget.is_crowded(50)  # what is not ours is 9 %
+    budget.told_load(22, 0, 110)
+    budget.told_load(3, 0, 170)
+    assert budget.is_crowded(400)
+    budget.told_load(3, 0, 400)
+    assert not budget.is_crowded(410)
 
 
 # The law

@@ -71,6 +71,20 @@ def test_backlog_counts_down_from_when_the_beacon_came():
     assert [peer.backlog_s(now) for now in (100, 110, 200)] == [30, 20, 0]
 
 
+def test_a_peer_is_asked_when_it_could_answer_in_time_or_when_it_said_itself():
+    table = PeerTable()
+    table.heard("!b", beacon(backlog_s=400), 1, now=0)
+    (peer,) = table.fresh(0)
+    assert [table.ask_wait_s(peer, 300, now) for now in (0, 40, 100)] == [100, 60, 0]
+    table.busy("!b", 150)
+    assert [table.ask_wait_s(peer, 300, now) for now in (40, 150, 209)] == [110, 0, 0]
+    table.heard("!b", beacon(backlog_s=500), 1, now=140)
+    (peer,) = table.fresh(140)
+    assert [table.ask_wait_s(peer, 300, now) for now in (140, 150, 211)] == [10, 0, 129]
+    assert table.all(300) == (peer,)
+    assert table.ask_wait_s(peer, 100, 300) == 240
+
+
 def test_an_offer_is_found_by_name_and_any_is_the_first():
     peer = Peer("!b", beacon(), 1, heard_at=0)
     assert peer.offer("large") is LARGE
