@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from protocol.airtime import Preset, time_on_air_s
+from simulator.history import PacketHistory
 from simulator.host import Host, QueueStatus
 from simulator.housekeeping import Housekeeping
 from simulator.modules import Modules, learn, trace_route
@@ -53,8 +54,6 @@ _PROCESSING_S = 4.5
 """What the firmware adds to a retransmission timeout for the other side's work."""
 _BITFIELD_BYTES = 2
 """What the packet still lacks when the firmware computes that timeout."""
-_HISTORY_S = 600.0
-_HISTORY_PACKETS = 1024
 _POLITE_PERCENT = 25
 """Channel utilisation at which a radio stops asking strangers who they are."""
 _UNASKING_ROLES = ("ROUTER", "ROUTER_LATE", "CLIENT_BASE")
@@ -68,15 +67,6 @@ class _Copy:
     readable: bool
     snr_db: float | None
     """None when it came over the internet."""
-
-
-@dataclass(slots=True)
-class _Seen:
-    """A packet in the history."""
-
-    time_s: float
-    hop_limit: int
-    """The highest of any copy."""
 
 
 class Firmware:
@@ -99,7 +89,7 @@ class Firmware:
         self._nodes = nodes
         self._rng = rng
         self._transmitter = Transmitter(host, settings, preset, rng)
-        self._history: dict[tuple[int, int], _Seen] = {}
+        self._history = PacketHistory()
         self._retries = Retries(
             lambda: host.now_s,
             host.call_at,
@@ -197,7 +187,7 @@ class Firmware:
             self._transmitter.cancel(packet.key)
             self._tell_client(own, RoutingError.NONE)
         self._retries.lengthen(airtime_s)
-        seen = self._remember(packet)
+        seen = self._history.note(packet, self._host.now_s)
         if packet.sender == self._own.number:
             return
         if seen is None:
@@ -284,7 +274,7 @@ class Firmware:
             return False
         passed = replace(packet, hop_limit=packet.hop_limit - 1, relay_node=self._own.last_byte, priority=0)
         if remember:
-            self._remember(passed)
+            self._history.note(passed, self._host.now_s)
         if self._settings.transmits and self._transmitter.within_duty_cycle:
             self._transmitter.queue(passed, priority_of(passed, readable=copy.readable), copy.snr_db)
         return True
@@ -300,7 +290,7 @@ class Firmware:
         return self._dispatch(packet)
 
     def _dispatch(self, packet: Packet) -> int:
-        self._remember(packet)
+        self._history.note(packet, self._host.now_s)
         on_air = replace(packet, want_ack=packet.want_ack and packet.to != BROADCAST)
         closed = (
             close(on_air, self._own, self._settings, self._preset, self._nodes)
@@ -343,17 +333,6 @@ class Firmware:
         slots = (1 << self._transmitter.window) + 2 * CW_MAX + (1 << (CW_MAX + CW_MIN) // 2)
         phy_bytes = min(replace(packet, cipher=None).phy_bytes - _BITFIELD_BYTES, MAX_PHY_BYTES)
         return 2 * time_on_air_s(self._preset, phy_bytes) + slots * self._preset.slot_s + _PROCESSING_S
-
-    def _remember(self, packet: Packet) -> int | None:
-        """Note a packet in the history; returns the highest hop limit it was seen with before, None if it was not."""
-        now_s = self._host.now_s
-        known = self._history.pop(packet.key, None)
-        if known is not None and now_s - known.time_s > _HISTORY_S:
-            known = None
-        self._history[packet.key] = _Seen(now_s, max(packet.hop_limit, known.hop_limit if known else 0))
-        while len(self._history) > _HISTORY_PACKETS:
-            del self._history[next(iter(self._history))]
-        return known.hop_limit if known else None
 
     def _status(self, packet: Packet, error: int) -> None:
         self._host.queue_status(QueueStatus(error, self.free_places, packet.packet_id))
