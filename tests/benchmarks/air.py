@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -43,12 +43,14 @@ from simulator.medium import Transmission
 from simulator.neighbourhood import Neighbourhood
 from simulator.radio import VirtualRadioPort
 from simulator.settings import RadioSettings
-from simulator.topology import line
+from simulator.topology import Topology
 
 DATA = Path(__file__).parent / "data"
 LANGUAGES = ("en", "sw", "ha", "yo")
 HOPS = (1, 2, 3)
 LOSSES = (0.0, 0.1, 0.2, 0.3)
+ABREAST = (2, 3)
+"""So many relays that hear one another: what can't be read by them, each repeats for every copy heard."""
 GOALS = {
     "airtime_ratio.en": 0.30,
     "airtime_ratio.sw": 0.33,
@@ -93,6 +95,20 @@ class Job:
     hops: int
     loss: float
     seeds: tuple[int, ...]
+    relays_abreast: int = 1
+    """How many relays that hear one another stand at each step of the path."""
+
+    @property
+    def topology(self) -> Topology:
+        """The asker's radio first, the answerer's last."""
+        steps = [
+            ["asker"],
+            *([f"relay {step}{n}" for n in range(self.relays_abreast)] for step in range(self.hops - 1)),
+        ]
+        steps.append(["answerer"])
+        pairs = [(one, other) for here, there in pairwise(steps) for one in here for other in there]
+        pairs += [(one, other) for step in steps for one, other in combinations(step, 2)]
+        return Topology.both_ways(tuple(name for step in steps for name in step), tuple(pairs))
 
 
 class SealedPort(VirtualRadioPort):
@@ -175,10 +191,9 @@ async def until_heard(node: Node) -> None:
 async def ours(job: Job, seed: int) -> Run:
     """One question from a node without a model to one with, both run as they are."""
     asked, answer = pairs(job.language)[job.pair]
-    names = line(job.hops + 1).names
     settings = PKC if job.way.endswith("pkc") else SHARED
-    air = Neighbourhood(line(job.hops + 1), seed=seed, loss=job.loss, settings=settings)
-    asker, answerer = air.radio(names[0]), air.radio(names[-1])
+    air = Neighbourhood(job.topology, seed=seed, loss=job.loss, settings=settings)
+    asker, answerer = air.radio("asker"), air.radio("answerer")
 
     def node(radio, name: str, engine: ScriptedEngine | None, serves: frozenset[str]) -> Node:
         trace = Trace()
@@ -219,10 +234,9 @@ async def ours(job: Job, seed: int) -> Run:
 async def slices(job: Job, seed: int) -> Run:
     """The same question and answer in slices, as bots send them."""
     asked, answer = pairs(job.language)[job.pair]
-    names = line(job.hops + 1).names
     settings = PKC if job.way.endswith("pkc") else SHARED
-    air = Neighbourhood(line(job.hops + 1), seed=seed, loss=job.loss, settings=settings)
-    asker, answerer = air.radio(names[0]), air.radio(names[-1])
+    air = Neighbourhood(job.topology, seed=seed, loss=job.loss, settings=settings)
+    asker, answerer = air.radio("asker"), air.radio("answerer")
     ports = VirtualRadioPort(asker), VirtualRadioPort(answerer)
     heard_question, heard_answer = bytearray(), bytearray()
     whole_question, whole_answer = trio.Event(), trio.Event()
@@ -294,6 +308,8 @@ def jobs_for(*, pairs_max: int, seeds: int, languages: tuple[str, ...]) -> list[
     for hops, loss in product(HOPS, LOSSES):
         for way in ("ours", "slices", "ours.cold", "ours.pkc", "slices.pkc"):
             found += [Job(way, "en", pair, hops, loss, tuple(range(1000, 1000 + seeds))) for pair in range(2)]
+    for relays, way in product(ABREAST, ("ours", "ours.pkc")):
+        found.append(Job(way, "en", 0, 2, 0.0, tuple(range(seeds)), relays))
     return found
 
 
@@ -303,6 +319,7 @@ def summary(
     """The figures, and the same of the bots' way."""
 
     def runs(way: str, **where: object) -> list[Run]:
+        where = {"relays_abreast": 1, **where}
         wanted = [job for job in done if job.way == way and all(getattr(job, k) == v for k, v in where.items())]
         return [run for job in wanted for run in done[job]]
 
@@ -334,6 +351,10 @@ def summary(
             figures[f"{way[5:]}.completed.{name}"] = round(sum(run.completed for run in found) / len(found), 4)
             figures[f"{way[5:]}.airtime_s.{name}"] = rounded(airtime_per_completed_s(found))
         peer[f"pkc.airtime_s.{name}"] = rounded(airtime_per_completed_s(runs("slices.pkc", **where)))
+    for relays in ABREAST:
+        for prefix, way in (("", "ours"), ("pkc.", "ours.pkc")):
+            found = runs(way, relays_abreast=relays)
+            figures[f"{prefix}airtime_s.relays{relays}"] = rounded(airtime_per_completed_s(found))
     return figures, peer
 
 
