@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from nodes.languages import KINDS, ORIGINAL, fold, language, languages, likely
 from nodes.languages.books import read_language
 from nodes.languages.words import matcher, template_matcher
+from nodes.phone_text.reading import command_in
 from protocol.errors import LocalError
 
 CODES = ["en", "ar", "es", "fr", "ha", "hi", "id", "pt", "sw", "xh", "yo", "zu"]
@@ -58,6 +60,16 @@ def test_every_command_and_every_kind_of_emergency_has_words(code):
 def test_no_phrase_of_a_language_is_one_of_its_own_commands(code):
     words = {word for words in language(code).commands.values() for word in words}
     assert not [phrase for phrase in language(code).phrases.values() if fold(phrase) in words]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_the_words_that_help_and_the_hint_name_are_commands(code):
+    book = language(code)
+    named = book.say("help", ai="").rpartition(":")[2].strip(" .।")
+    commands = [command_in(word, preferred=(code,)) for word in re.split("[,،]", named)]
+    assert commands == [(name, code) for name in ("more", "ping", "status", "models", "forget")]
+    hint = book.say("more", ai="").rpartition(":")[2].strip(" )")
+    assert command_in(hint, preferred=(code,)) == ("more", code)
 
 
 def test_a_missing_phrase_is_english():

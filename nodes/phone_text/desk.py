@@ -183,7 +183,13 @@ class PhoneDesk:
             case "models":
                 names = self._models()
                 return book.say("models", names=", ".join(names)) if names else book.say("no_models")
-        return book.say("help") if book.reviewed else f"{book.say('help')} {book.say('unreviewed')}"
+        text = book.say("help", ai=self._prefix(heard))
+        return text if book.reviewed else f"{text} {book.say('unreviewed')}"
+
+    def _prefix(self, heard: Heard) -> str:
+        """What this person's texts have to begin with."""
+        needs_prefix = self._settings.personal or not heard.is_direct
+        return f"{self._settings.prefix} " if needs_prefix else ""
 
     def _more(self, heard: Heard, person: Person, book: Language) -> None:
         conversation = person.conversation(heard.place)
@@ -305,7 +311,7 @@ class PhoneDesk:
     def _post_answer(self, heard: Heard, person: Person, text: str, book: Language) -> None:
         """Send as much of an answer as the air bears; the rest waits for `more`."""
         conversation = person.conversation(heard.place)
-        hint = book.say("more")
+        hint = book.say("more", ai=self._prefix(heard))
         greeting_bytes = 0 if person.greeted else len(self._greeting(book).encode()) + 1
         chunks = min(ceil(self._size(heard.hops).text_bytes / CHUNK_BYTES_MAX), _PAGE_CHUNKS_MAX)
         chunks = max(chunks, ceil(greeting_bytes / CHUNK_BYTES_MAX + 0.5))  # a long greeting leaves room for an answer
