@@ -36,6 +36,8 @@ _ANSWERED_AGAIN_S = 12 * 3600.0
 _BUSY_PERCENT = 40
 """Channel utilisation at which the firmware's own answers stop."""
 _UNKNOWN_SNR = -128
+_NODES_MAX = 250
+"""Places in the node database; the one learnt first makes room."""
 
 
 class Modules:
@@ -86,8 +88,10 @@ class Modules:
         """
         match packet.port:
             case port if port == NODEINFO_PORT:
-                asked_s = self._asked_s.get(packet.sender)
+                asked_s = self._asked_s.pop(packet.sender, None)
                 self._asked_s[packet.sender] = now_s
+                if len(self._asked_s) > _NODES_MAX:
+                    del self._asked_s[next(iter(self._asked_s))]
                 too_soon = asked_s is not None and now_s - asked_s < _ANSWERED_AGAIN_S
                 if too_soon or (introduction := self.introduction(now_s)) is None:
                     return None
@@ -141,6 +145,8 @@ def learn(nodes: dict[int, KnownNode], packet: Packet, snr_db: float, settings: 
     """
     known = nodes.get(packet.sender)
     node = known or nodes.setdefault(packet.sender, KnownNode(packet.sender))
+    if len(nodes) > _NODES_MAX:
+        del nodes[next(iter(nodes))]
     node.hops_away = packet.hops_away
     node.via_mqtt = packet.via_mqtt
     if not packet.hops_away:
