@@ -1,10 +1,12 @@
 """How the air of virtual radios is shown: a line for each transmission in plain words, and the load."""
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import trio
@@ -87,3 +89,23 @@ def test_the_addresses_come_first_without_a_terminal_and_ctrl_c_leaves_nothing()
         finally:
             radios.send_signal(signal.SIGINT)
         assert radios.wait(10) == 130
+
+
+@pytest.mark.realtime
+def test_on_a_terminal_the_load_stands_below_and_ctrl_c_gives_the_cursor_back():
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "meshai", "sim", "radios", "--nodes", "2", "--preset", "SHORT_TURBO"]
+    with subprocess.Popen(command, stdout=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "120"}) as radios:
+        os.close(theirs)
+        shown = b""
+        try:
+            while shown.count(b"last minute: channel in use A 0 %, B 0 %") < 2:
+                shown += os.read(ours, 4096)
+        finally:
+            radios.send_signal(signal.SIGINT)
+        with suppress(OSError):  # the terminal's other side is closed
+            while data := os.read(ours, 4096):
+                shown += data
+        assert radios.wait(10) == 130
+    os.close(ours)
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l")
