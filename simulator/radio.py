@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import trio
 
+from nodes.bearers.deliveries import routing_error_of_status
 from nodes.interfaces import (
     ChannelKey,
     RadioAck,
@@ -67,7 +68,8 @@ class _Attachment(Client):
 
     def queued(self, status: QueueStatus) -> None:
         if status.error:
-            self._deliver(RadioAck(status.packet_id, self._own_number, status.error))
+            error = routing_error_of_status(status.error)
+            self._deliver(RadioAck(status.packet_id, self._own_number, error))
 
     def learnt(self, node: KnownNode) -> None:
         self._deliver(RadioNode(node.number, node.long_name, node.role, bool(node.public_key)))

@@ -12,7 +12,16 @@ import trio
 
 from nodes.interfaces import RadioAck
 
-__all__ = ["DUTY_CYCLE", "KEY_UNKNOWN", "NO_CHANNEL", "Delivery", "Expected", "Fate", "nak_words"]
+__all__ = [
+    "DUTY_CYCLE",
+    "KEY_UNKNOWN",
+    "NO_CHANNEL",
+    "Delivery",
+    "Expected",
+    "Fate",
+    "nak_words",
+    "routing_error_of_status",
+]
 
 MAX_RETRANSMIT, NO_CHANNEL, DUTY_CYCLE, KEY_UNKNOWN = 5, 6, 9, 39
 """`Routing.Error` numbers (`mesh.proto`) that ask for something to be done."""
@@ -36,6 +45,11 @@ _NAK_WORDS = {
     38: "the radio's rate limit",
     KEY_UNKNOWN: "the receiver's key is not known to our radio",
 }
+
+
+_NO_INTERFACE = 4
+_STATUS_ERRORS = {33: _NO_INTERFACE, 34: _NO_INTERFACE}
+"""`ERRNO_NO_INTERFACES` and `ERRNO_DISABLED` (firmware `error.h`) mean something else as `Routing.Error`."""
 
 
 class Fate(Enum):
@@ -98,3 +112,8 @@ class Expected:
         with trio.move_on_after(patience_s):
             await self._settled.wait()
         return Delivery(self._fate, self._error)
+
+
+def routing_error_of_status(error: int) -> int:
+    """The `Routing.Error` that a queue status' `res` stands for: most are the same number."""
+    return _STATUS_ERRORS.get(error, error)

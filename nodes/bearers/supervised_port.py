@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from nodes.bearers.deliveries import routing_error_of_status
 from nodes.interfaces import (
     RadioAck,
     RadioDown,
@@ -294,7 +295,8 @@ class _Link:
         self._queue_told.set()
         self._queue_told = trio.Event()
         if report.error and self.info is not None:
-            self._deliver(RadioAck(report.packet_id, self.info.node_number, report.error))
+            error = routing_error_of_status(report.error)
+            self._deliver(RadioAck(report.packet_id, self.info.node_number, error))
 
     async def _write(self) -> None:
         """The only task that writes: a write that hangs ends with the connection, whoever asked for it."""
