@@ -181,16 +181,19 @@ class Pump:
             await self._sent.park()
 
     @asynccontextmanager
-    async def turn(self, airtime_s: float, *, asker: str = "", hops: int = 0) -> AsyncIterator[None]:
+    async def turn(
+        self, airtime_s: float, *, asker: str = "", hops: int = 0, urgent: bool = False
+    ) -> AsyncIterator[None]:
         """Wait for the air and the budget, and hold the air for something that is no frame, such as a text.
 
         `asker` is the address that it is sent for: who had less air of late comes first. `hops` is the length of its
-        path in transmissions, 0 when unknown. Raises LocalError when this node is silent.
+        path in transmissions, 0 when unknown. What is `urgent` goes with the short replies, before what can wait.
+        Raises LocalError when this node is silent.
         """
         if self.silent:
             raise LocalError("nothing was sent", _SILENT, "`meshai quiet --off` lets it speak")
         times = transmissions(hops or limits.HOPS_ASSUMED)
-        claim = Claim(asker, airtime_s, times)
+        claim = Claim(asker, airtime_s, times, bulk=not urgent, reply=urgent)
         self._turns.look_again()
         async with self._turns.turn(lambda: claim):
             if self.silent:
@@ -276,12 +279,14 @@ class Pump:
         if not self._is_wanted(packet):
             return Claim("", 0.0, begun=True)  # taken only to be dropped
         airtime_s, times = self.bearer.cost(len(packet.frame)).airtime_s, self.transmissions(packet.peer)
+        run_up_s = (packet.total - 1) * self._frame_airtime_s if packet.index == 0 else 0.0
         if packet.index == 0:
-            together_s = airtime_s + (packet.total - 1) * self._frame_airtime_s
+            together_s = airtime_s + run_up_s
             airtime_s = max(airtime_s, min(together_s, self.budget.most_s(transmissions=times)))
         bulk = packet.kind in (AnswerDone.__name__, AnswerPiece.__name__)
         reply = not bulk and packet.kind not in (Ask.__name__, Who.__name__, Beacon.__name__)
-        return Claim(packet.peer or "", airtime_s, times, begun=packet.index > 0, bulk=bulk, reply=reply)
+        begun = packet.index > 0
+        return Claim(packet.peer or "", airtime_s, times, run_up_s, begun=begun, bulk=bulk, reply=reply)
 
     def _is_wanted(self, packet: Packet) -> bool:
         """False when this node is silent, or the packet's question was given up meanwhile."""

@@ -85,7 +85,7 @@ async def test_phones_can_be_switched_off(autojump_clock):
 
 async def test_a_silenced_node_leaves_phones_alone(autojump_clock):
     async with street() as here:
-        here.node._pumps[0].hush(silent=True)
+        here.node.hush(silent=True)
         await here.phones["B"].send("ping", here.number)
         await trio.sleep(60)
         assert here.phones["B"].texts == []
@@ -574,3 +574,18 @@ async def test_texts_that_are_no_text_do_no_harm(autojump_clock):
             await here.phones["B"].send(payload, here.number)
             await trio.sleep(30)
         assert (await here.phones["B"].ask("ping", here.number))[0].startswith("AI: ")
+
+
+async def test_an_emergency_does_not_wait_for_the_air_that_answers_have_to_wait_for(autojump_clock):
+    async with street(preset="LONG_FAST", share=0.02, cooldown_s=0) as here:
+        b, c = here.phones["B"], here.phones["C"]
+        for _ in range(2):
+            await b.send("Tell me a story", here.number)
+            await trio.sleep(40)
+            await b.send("more", here.number)
+            await trio.sleep(40)
+        assert here.node.status().air_left_s < 5
+        asked_at = trio.current_time()
+        said = await c.ask("my house is on fire", here.number)
+        assert "Get people to help NOW" in said[0]
+        assert c.texts[0].at_s - asked_at < 15, "51 s when it waits like the others"

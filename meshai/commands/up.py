@@ -104,7 +104,7 @@ def _in_words(fact: Fact) -> str:
         case "phone.answered":
             return f"answered {fields['peer']} by text ({fields['bytes']} bytes)"
         case "phone.emergency":
-            return f"{fields['peer']} asked about an emergency ({fields['kinds']}): the fixed text goes out"
+            return f"{fields['peer']} may have an emergency: the fixed text goes out"
         case "phone.refused" | "phone.failed" | "phone.not_sent" | "phone.dropped":
             return f"no text for {fields['peer']}: {fields['why']}"
         case "phone.stranger":

@@ -214,7 +214,7 @@ class PhoneDesk:
         notice = self._emergencies.notice(text)
         if notice is not None and now - person.noticed_at >= _NOTICE_EVERY_S:
             person.noticed_at = now
-            self._trace.note("phone.emergency", peer=heard.person, kinds=" ".join(notice.kinds))
+            self._trace.note("phone.emergency", peer=heard.person)
             self._post(heard, person, notice.text, language(notice.language), urgent=True)
         refusal = self._refusal(person, book, now, day)
         if refusal is not None:
@@ -390,7 +390,7 @@ class PhoneDesk:
                 self._waiting_for_air = waiting
                 try:
                     airtime_s = self._bearer.cost(len(payload)).airtime_s
-                    turn = self._pump.turn(airtime_s, asker=letter.person, hops=letter.hops)
+                    turn = self._pump.turn(airtime_s, asker=letter.person, hops=letter.hops, urgent=letter.urgent)
                     await stack.enter_async_context(turn)
                 finally:
                     self._waiting_for_air = None
