@@ -505,12 +505,16 @@ async def test_in_an_emergency_the_fixed_text_comes_before_the_models_which_is_m
 
 async def test_an_emergency_goes_before_everything_that_waits(autojump_clock):
     async with street(preset="LONG_FAST", share=1.0) as here:
-        await here.phones["B"].send("Tell me a story", here.number)
-        await here.phones["B"].until(1)
-        started = len(here.phones["B"].texts)
-        said = await here.phones["C"].ask("fire! the house is on fire", here.number, expect=1)
+        b, c = here.phones["B"], here.phones["C"]
+        await b.send("Tell me a story", here.number)
+        await b.until(1)
+        said = await c.ask("fire! the house is on fire", here.number)
         assert "Get people to help NOW" in said[0]
-        assert len(here.phones["B"].texts) <= started + 1
+        await b.until(3)
+        facts = [fact for fact in here.trace.facts if fact.name in ("phone.emergency", "phone.sent")]
+        order = [fact.fields["peer"] if fact.name == "phone.sent" else "heard" for fact in facts]
+        heard = order.index("heard")
+        assert order[heard + 1 :].index(c.address) <= 1, "after the one chunk that is on the air"
 
 
 async def test_an_emergency_is_told_even_to_who_asked_too_often(autojump_clock):
@@ -588,4 +592,4 @@ async def test_an_emergency_does_not_wait_for_the_air_that_answers_have_to_wait_
         asked_at = trio.current_time()
         said = await c.ask("my house is on fire", here.number)
         assert "Get people to help NOW" in said[0]
-        assert c.texts[0].at_s - asked_at < 15, "51 s when it waits like the others"
+        assert c.texts[0].at_s - asked_at < 30, "51 s when it waits like the others"
