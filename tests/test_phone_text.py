@@ -510,7 +510,7 @@ async def test_an_emergency_goes_before_everything_that_waits(autojump_clock):
         await b.until(1)
         said = await c.ask("fire! the house is on fire", here.number)
         assert "Get people to help NOW" in said[0]
-        await b.until(3)
+        await trio.sleep(60)
         facts = [fact for fact in here.trace.facts if fact.name in ("phone.emergency", "phone.sent")]
         order = [fact.fields["peer"] if fact.name == "phone.sent" else "heard" for fact in facts]
         heard = order.index("heard")
