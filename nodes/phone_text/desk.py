@@ -1,42 +1,39 @@
-"""Answers plain texts from ordinary Meshtastic phones on one radio: hears, decides, asks the node, sends.
+"""Answers plain texts from ordinary Meshtastic phones on one radio: hears, decides, asks the node, posts the answer.
 
-Decisions are made by the pure modules beside this one; here they are carried out, one question and one packet at a
-time. Knows no model, no neighbour and no meshtastic library.
+Decisions are made by the pure modules beside this one; here they are carried out, one question at a time. Knows no
+model, no neighbour and no meshtastic library.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from math import ceil
 
 import trio
 
-from nodes.bearers.deliveries import Fate
 from nodes.bearers.radio import TEXT_PORT, RadioBearer, address_of
 from nodes.clock import WallClock, system_wall_clock
 from nodes.emergency import Ask, Emergencies, Notice
 from nodes.interfaces import RadioInfo, RadioPacket
 from nodes.languages import Language, language
-from nodes.phone_text.letters import Letter, Tray
+from nodes.phone_text.letters import Letter
 from nodes.phone_text.people import People, Person, suspicion
 from nodes.phone_text.reading import NOT_ALLOWED, Heard, command_in, heard, language_for, unusable_channels
+from nodes.phone_text.sender import Sender
 from nodes.phone_text.settings import PhoneSettings
 from nodes.phone_text.wording import CHUNK_BYTES_MAX, paged, said
 from nodes.pump import Pump
 from nodes.trace import Trace
 from nodes.wishes import Wish
 from protocol.airtime import transmissions
-from protocol.errors import LocalError, MeshaiError
+from protocol.errors import MeshaiError
 from protocol.messages import Role, Turn
 from protocol.sizing import AnswerSize, answer_size
 
 __all__ = ["PhoneDesk"]
 
-_GAP_S = 2.5
-"""Between any two texts of ours: firmware silently drops a client's second text within 2 s."""
 _QUEUE_MAX = 8
 _PAGE_CHUNKS_MAX = 3
 _ANSWER_TOKENS, _THINKING_TOKENS = 240, 1000
@@ -48,7 +45,6 @@ _TOLD_WAIT_S = 15.0
 _BUSY_AIR_S = 300.0
 """When the air would not carry an answer within this time, none is begun."""
 _NOTICE_EVERY_S = 60.0
-_RADIO_REST_S = 2.0
 _TELL_STRANGERS_EVERY_S = 60.0
 _DAY_S = 86_400
 _GO_ON = "Go on."
@@ -109,11 +105,8 @@ class PhoneDesk:
         self._answering: _Question | None = None
         self._answer_s = _USUAL_ANSWER_S
         """Seconds that an answer usually takes."""
-        self._tray = Tray()
-        self._sent_at = float("-inf")
         self._asked = trio.Event()
-        self._posted = trio.Event()
-        self._waiting_for_air: trio.CancelScope | None = None
+        self._sender = Sender(pump, bearer, trace, self._note_sent)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer phones until cancelled; `started()` once their texts are heard."""
@@ -121,7 +114,7 @@ class PhoneDesk:
             self._bearer.listen(TEXT_PORT, self._take)
             task_status.started()
             nursery.start_soon(self._answer_questions)
-            nursery.start_soon(self._send_letters)
+            nursery.start_soon(self._sender.run)
 
     def radio_changed(self) -> None:
         """Look at what the radio says of itself, and tell of channels that can't be answered on."""
@@ -248,7 +241,7 @@ class PhoneDesk:
         if now - person.asked_at < settings.cooldown_s:
             left_s = settings.cooldown_s - (now - person.asked_at)
             return _Refusal("too soon after the last one", settings.cooldown_s, book.say("wait", wait=ceil(left_s)))
-        air_wait_s = self._pump.air_wait_s(CHUNK_BYTES_MAX * (len(self._tray) + 1))
+        air_wait_s = self._pump.air_wait_s(CHUNK_BYTES_MAX * (self._sender.waiting + 1))
         if len(self._questions) >= _QUEUE_MAX or air_wait_s > _BUSY_AIR_S:
             wait_s = max(len(self._questions) * self._answer_s, min(air_wait_s, _DAY_S / 24))
             return _Refusal("too many questions or too little air", wait_s, book.say("busy", wait=round(wait_s)))
@@ -357,57 +350,9 @@ class PhoneDesk:
             undelivered=give_up,
             written_at=trio.current_time(),
         )
-        if not self._tray.put(letter):
+        if not self._sender.post(letter):
             self._trace.note("phone.dropped", peer=heard.person, why="too many texts wait to be sent")
             give_up(letter.text)
-            return
-        self._posted.set()
-        if urgent and self._waiting_for_air is not None:
-            self._waiting_for_air.cancel()
 
-    async def _send_letters(self) -> None:
-        while True:
-            letter = self._tray.first(trio.current_time())
-            if letter is None:
-                self._posted = trio.Event()
-                await self._posted.wait()
-            elif self._pump.problem:
-                await trio.sleep(_RADIO_REST_S)
-            else:
-                try:
-                    await self._send_chunk(letter)
-                except LocalError as error:
-                    self._trace.note("phone.not_sent", peer=letter.person, why=str(error))
-                    await trio.sleep(_RADIO_REST_S)
-
-    async def _send_chunk(self, letter: Letter) -> None:
-        """Send a letter's next chunk and wait for what becomes of it, unless something urgent comes before."""
-        chunk = letter.chunks[0]
-        payload = chunk.encode()
-        await trio.sleep_until(self._sent_at + _GAP_S)
-        async with AsyncExitStack() as stack:
-            with trio.CancelScope(deadline=letter.expires_at) as waiting:
-                self._waiting_for_air = waiting
-                try:
-                    airtime_s = self._bearer.cost(len(payload)).airtime_s
-                    turn = self._pump.turn(airtime_s, asker=letter.person, hops=letter.hops, urgent=letter.urgent)
-                    await stack.enter_async_context(turn)
-                finally:
-                    self._waiting_for_air = None
-            if waiting.cancelled_caught:
-                return
-            self._sent_at = trio.current_time()
-            delivery = await self._bearer.deliver(
-                payload,
-                letter.person if letter.is_direct else None,
-                port=TEXT_PORT,
-                channel=letter.channel,
-                reply_id=letter.reply_id,
-                hops=letter.hops,
-            )
-        is_delivered = delivery.fate is Fate.DELIVERED or not letter.is_direct
-        self._trace.note(
-            "phone.sent", peer=letter.person, bytes=len(payload), fate=delivery.fate.name, why=delivery.why
-        )
+    def _note_sent(self, letter: Letter, chunk: str) -> None:
         self._people.of(letter.person).heard_from_us(chunk, trio.current_time())
-        self._tray.sent(letter, delivered=is_delivered)
