@@ -466,7 +466,7 @@ async def test_a_flood_of_texts_is_bounded_in_answers_and_memory(autojump_clock)
         assert len(phone.said) <= 40
         (desk,) = here.node._desks
         assert len(desk._people) == 1
-        assert len(desk._tray) == len(desk._questions) == 0
+        assert desk._sender.waiting == len(desk._questions) == 0
 
 
 async def test_a_question_in_the_language_of_the_street_is_answered_in_its_phrases(autojump_clock):
