@@ -7,7 +7,7 @@ PEERS = tests/benchmarks/peers/requirements.lock
 MODEL = smollm2-135m
 PIP = $(PYTHON) -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test check format docs picture lock peers wheel clean model
+.PHONY: demo test check format docs packs picture lock peers wheel clean model
 
 demo: model
 	@.venv/bin/meshai demo
@@ -31,6 +31,14 @@ format: $(READY)
 # Writes the pages that are made from the code.
 docs: $(READY)
 	@$(PYTHON) -m meshai.reference > docs/cli.md
+
+# Makes every text pack anew from nodes/packs_corpus. Other bytes need other numbers in protocol/text/registry.py.
+packs: $(READY)
+	@for corpus in nodes/packs_corpus/*.train.txt.xz nodes/packs_corpus/chat/chat.train.txt.xz; do \
+		name=$$(basename $$corpus .train.txt.xz); \
+		.venv/bin/meshai packs train $$name $$corpus --out protocol/text/packs/$$name.pack || exit 1; \
+	done
+	@$(PYTHON) docs/pack_notices.py
 
 # Draws docs/demo.svg from a run of the demo.
 picture: model

@@ -18,7 +18,7 @@ __all__ = ["minutes_without_compiler", "read_pieces"]
 
 _TEXT_BYTES_MAX: Final = 256 << 20
 _PIECE_BYTES_MAX: Final = 32_000
-_EMPTY_LINE: Final = re.compile(r"\n\s*\n")
+_EMPTY_LINE: Final = re.compile(r"\n(?:[ \t\r]*\n)+")
 _SECONDS_PER_MB: Final = 150
 
 
@@ -31,9 +31,9 @@ def read_pieces(paths: Sequence[Path], *, longest: int = 0) -> list[bytes]:
     pieces = []
     for path in paths:
         text = _text(path)
-        for piece in text.split("\0") if "\0" in text else _EMPTY_LINE.split(text):
-            plain = piece.strip().encode()
-            if plain and len(plain) <= most:
+        for piece in text.split("\0") if "\0" in text else _EMPTY_LINE.split(text.strip("\n")):
+            plain = piece.encode()
+            if piece.strip() and len(plain) <= most:
                 pieces.append(plain)
     return pieces
 

@@ -1,7 +1,7 @@
 """Makes a text pack from pieces of text: tables of what followed what, and the frozen mix of them.
 
-First the tables are built without every eighth piece and the mix is learned on those left out; then the tables are
-built anew from all. Integers only: the same pieces give the same bytes on every machine, compiled or not. Reads no
+First the tables are built without an eighth of the pieces and the mix is learned on those; then the tables are built
+anew from all. Integers only: the same pieces give the same bytes on every machine, compiled or not. Reads no
 file and prints nothing; progress goes to whoever watches.
 """
 
@@ -11,9 +11,10 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import compress, groupby, islice, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from protocol.errors import LocalError
 from protocol.text.contexts import PREVIOUS_WORD, SKIPPED_WORD, TWO_WORDS, WORD, History
@@ -29,10 +30,9 @@ __all__ = ["Recipe", "Watch", "learn", "recipe_for", "table", "train"]
 Watch = Callable[[str, int, int], None]
 """Is told the step, how much of it is done, and of how much."""
 
-_LEFT_OUT: Final = 8
-"""Every eighth piece is what the mix is learned on."""
-_TURN: Final = 3
-_RATES: Final = (6, 6, 3)
+_LEFT_OUT_SHARE: Final = 8
+"""One piece of so many is what the mix is learned on."""
+_RATES: Final = (10, 6, 3, 1)
 """How fast each pass over them learns."""
 _CUT_BYTES: Final = 400
 """So much of each is learned on: messages are short."""
@@ -51,9 +51,11 @@ class Recipe:
     kinds: tuple[int, ...] = (2, 3, 4, 5, 6, WORD, PREVIOUS_WORD, TWO_WORDS, SKIPPED_WORD)
     local_contexts: tuple[int, ...] = (1, 2, 4, 5)
     """Which of `kinds`, by position, are followed within the message too."""
+    apart_bytes: int = 30
+    """The mix is learned on pieces that share no run of so many bytes with another: messages will not either."""
 
 
-_RECIPES: Final = {"en": Recipe(room=600_000)}
+_RECIPES: Final = {"en": Recipe(room=620_000), "chat": Recipe(room=200_000), "code": Recipe(apart_bytes=60)}
 
 
 def recipe_for(name: str) -> Recipe:
@@ -82,7 +84,9 @@ def train(name: str, pieces: Sequence[bytes], recipe: Recipe, *, loop: CompiledL
     steps = 2 * len(recipe.kinds) + len(_RATES)
     done = 0
 
-    def assembled(left_out: int, learned: array[int]) -> bytearray:
+    none, some = bytes(len(pieces)), _left_out(pieces, recipe.apart_bytes)
+
+    def assembled(left_out: bytes, learned: array[int]) -> bytearray:
         nonlocal done
         tables = []
         for kind in recipe.kinds:
@@ -96,23 +100,24 @@ def train(name: str, pieces: Sequence[bytes], recipe: Recipe, *, loop: CompiledL
         return bytearray().join((head, alphabet, *map(little_endian, sections)))
 
     learned, weights, states, seen = _unlearned(sizes)
-    pack = Pack(memoryview(assembled(_LEFT_OUT, learned)))
+    pack = Pack(memoryview(assembled(some, learned)))
     for rate in _RATES:
         watch("learning", done, steps)
-        (loop.learn if loop else learn)(pack, data, offsets, _LEFT_OUT, _CUT_BYTES, rate, weights, states, seen)
+        (loop.learn if loop else learn)(pack, data, offsets, some, _CUT_BYTES, rate, weights, states, seen)
         done += 1
     learned = array("H", pack.numbers[sizes.states : sizes.tables])
-    made = bytes(assembled(0, learned))
+    made = bytes(assembled(none, learned))
     watch("done", steps, steps)
     return made
 
 
 def table(
-    data: bytes, offsets: array[int], left_out: int, kind: int, ranks: bytes, room: int
+    data: bytes, offsets: array[int], left_out: bytes, kind: int, ranks: bytes, room: int
 ) -> tuple[array[int], array[int]]:
     """Return offsets and entries of the table of one context, with about `room` entries at most.
 
-    `data` holds the pieces, each ended by a zero byte, from `offsets[i]` on; `ranks` the rank of each byte after each.
+    `data` holds the pieces, each ended by a zero byte, from `offsets[i]` on; `left_out` a one for each to be skipped;
+    `ranks` the rank of each byte after each.
     """
     counts: Counter[int] = Counter()
     for start, end in _used(offsets, left_out):
@@ -155,7 +160,7 @@ def table(
 
 
 def learn(
-    pack: Pack, data: bytes, offsets: array[int], left_out: int, cut: int, rate: int,
+    pack: Pack, data: bytes, offsets: array[int], left_out: bytes, cut: int, rate: int,
     weights: array[int], states: array[int], seen: array[int],
 ) -> None:  # fmt: skip
     """Adapt the mix of `pack`, which lies over a buffer that may be written, to the pieces left out of its tables.
@@ -166,7 +171,7 @@ def learn(
     numbers: Any = pack.numbers
     signed: Any = pack.signed
     first_weight, first_state = pack.sizes.weights[0], pack.sizes.states
-    for index in range(_TURN, len(offsets) - 1, left_out):
+    for index in compress(range(len(left_out)), left_out):
         step = Step()
         model = predictions(pack, step=step)
         next(model)
@@ -188,6 +193,38 @@ def learn(
                     _nudge(signed, weights, place, first_weight, mixed * error >> 18)
                 numbers[step.map_place] += (65535 * one - numbers[step.map_place]) >> 6
                 model.send(one)
+
+
+def _left_out(pieces: Sequence[bytes], apart_bytes: int) -> bytes:
+    """A one for each piece to learn the mix on: spread evenly over those apart from all others, if they are many."""
+    apart = _apart(pieces, apart_bytes)
+    wanted = len(pieces) // _LEFT_OUT_SHARE
+    candidates = apart if len(apart) >= wanted else range(len(pieces))
+    chosen = bytearray(len(pieces))
+    for index in range(wanted):
+        chosen[candidates[index * len(candidates) // wanted]] = 1
+    return bytes(chosen)
+
+
+def _apart(pieces: Sequence[bytes], run: int) -> list[int]:
+    """Which pieces share no run of `run` bytes with another, letter case aside."""
+    half = run // 2
+    owner: dict[int, int] = {}
+    shared: set[int] = set()
+    for index, piece in enumerate(pieces):
+        folded = piece.lower()
+        for at in range(0, len(folded) - run + 1, half):
+            first = owner.setdefault(crc32(folded[at : at + run]), index)
+            if first != index:
+                shared |= {first, index}
+    for index, piece in enumerate(pieces):
+        if index not in shared:
+            folded = piece.lower()
+            for at in range(len(folded) - run + 1):
+                if owner.get(crc32(folded[at : at + run]), index) != index:
+                    shared.add(index)
+                    break
+    return [index for index in range(len(pieces)) if index not in shared]
 
 
 def _nudge(signed: Any, weights: array[int], place: int, first: int, change: int) -> None:
@@ -217,7 +254,7 @@ def _unlearned(sizes: Sizes) -> tuple[array[int], array[int], array[int], array[
 def _alphabet(data: bytes, offsets: array[int]) -> tuple[bytes, bytes]:
     """The bytes that follow each byte, commonest first, 64 of each; and the rank of each byte after each."""
     following: Counter[tuple[int, int]] = Counter()
-    for start, end in _used(offsets, 0):
+    for start, end in pairwise(offsets):
         following.update(zip(b"\0" + data[start : end - 1].lower(), data[start:end], strict=True))
     alphabet, ranks = bytearray(256 * 64), bytearray(b"\xff" * 65536)
     for last, group in groupby(sorted(following, key=lambda pair: (pair[0], -following[pair], pair[1])), itemgetter(0)):
@@ -227,7 +264,7 @@ def _alphabet(data: bytes, offsets: array[int]) -> tuple[bytes, bytes]:
     return bytes(alphabet), bytes(ranks)
 
 
-def _pairs(data: bytes, offsets: array[int], left_out: int) -> array[int]:
+def _pairs(data: bytes, offsets: array[int], left_out: bytes) -> array[int]:
     """After each byte, for each beginning of the next: 12 bits of probability of a one, 3 bits of how often seen."""
     following: Counter[tuple[int, int]] = Counter()
     for start, end in _used(offsets, left_out):
@@ -249,10 +286,8 @@ def _pair(seen: int, ones: int) -> int:
     )
 
 
-def _used(offsets: array[int], left_out: int) -> Iterator[tuple[int, int]]:
-    for index in range(len(offsets) - 1):
-        if not left_out or index % left_out != _TURN:
-            yield offsets[index], offsets[index + 1]
+def _used(offsets: array[int], left_out: bytes) -> Iterator[tuple[int, int]]:
+    return (piece for piece, skipped in zip(pairwise(offsets), left_out, strict=True) if not skipped)
 
 
 def _folded(byte: int) -> int:

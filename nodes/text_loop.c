@@ -380,11 +380,12 @@ API long tl_decode(const Pack *p, const u8 *about, long about_length, const u8 *
 
 /* ---- training: nodes/pack_training.py ---- */
 
-/* Follows `pieces` pieces, each ended by a zero byte, and writes hash << 6 | rank for each byte whose rank is known. */
-API long tl_follow(const u8 *data, const u64 *offsets, long pieces, long left_out, int32_t kind, const u8 *ranks, u64 *keys) {
+/* Follows `pieces` pieces but those left out, each ended by a zero byte, and writes hash << 6 | rank for each byte whose rank is known. */
+API long tl_follow(const u8 *data, const u64 *offsets, long pieces, const u8 *left_out, int32_t kind, const u8 *ranks,
+                   u64 *keys) {
     long n = 0;
     for (long i = 0; i < pieces; i++) {
-        if (left_out && i % left_out == 3) continue;
+        if (left_out[i]) continue;
         History h;
         begin(&h);
         for (u64 j = offsets[i]; j < offsets[i + 1]; j++) {
@@ -478,12 +479,12 @@ API long tl_lay_out(const u64 *keys, const u32 *counts, long n, long room, u32 b
 }
 
 /* One pass over the pieces left out of the tables; `weights` from the first set to the end of final, 65536 = 1. */
-API long tl_learn(const Pack *p, const u8 *data, const u64 *offsets, long pieces, long left_out, long cut, int rate,
+API long tl_learn(const Pack *p, const u8 *data, const u64 *offsets, long pieces, const u8 *left_out, long cut, int rate,
                   int32_t *weights, u32 *states, u16 *seen) {
     int16_t *signs = (int16_t *)p->numbers;
     long learned = 0;
     for (long piece = 0; piece < pieces; piece++) {
-        if (piece % left_out != 3) continue;
+        if (!left_out[piece]) continue;
         long length = offsets[piece + 1] - offsets[piece];
         if (length > cut) length = cut;
         Model m;

@@ -99,30 +99,30 @@ class CompiledLoop:
         )
 
     def table(
-        self, data: bytes, offsets: array[int], left_out: int, kind: int, ranks: bytes, room: int
+        self, data: bytes, offsets: array[int], left_out: bytes, kind: int, ranks: bytes, room: int
     ) -> tuple[array[int], array[int]]:
         """As `nodes.pack_training.table`."""
         keys, spare = array("Q", bytes(8 * len(data))), array("Q", bytes(8 * len(data)))
         pieces = ctypes.c_long(len(offsets) - 1)
-        n = self._library.tl_follow(data, _at(offsets), pieces, ctypes.c_long(left_out), kind, ranks, _at(keys))
+        n = self._library.tl_follow(data, _at(offsets), pieces, left_out, kind, ranks, _at(keys))
         counts = array("I", bytes(4 * max(1, n)))
         n = ctypes.c_long(self._library.tl_count(_at(keys), _at(spare), _at(counts), ctypes.c_long(n)))
         arguments = (_at(keys), _at(counts), n, ctypes.c_long(room))
         total = self._library.tl_lay_out(*arguments, 1, ctypes.c_long(0), None, None)
         buckets = total // 8 + 1
-        table, entries = array("H", bytes(2 * (buckets + 1))), array("H", bytes(2 * total))
+        table, entries = array("H", bytes(2 * (buckets + 1))), array("H", bytes(2 * max(1, total)))
         if self._library.tl_lay_out(*arguments, buckets, ctypes.c_long(total), _at(table), _at(entries)) < 0:
             raise LocalError("a pack can't be built", "its contexts are too uneven", "train it from more varied text")
-        return table, entries
+        return table, entries[:total]
 
     def learn(
-        self, pack: Pack, data: bytes, offsets: array[int], left_out: int, cut: int, rate: int,
+        self, pack: Pack, data: bytes, offsets: array[int], left_out: bytes, cut: int, rate: int,
         weights: array[int], states: array[int], seen: array[int],
     ) -> None:  # fmt: skip
         """As `nodes.pack_training.learn`; `pack` lies over a buffer that may be written."""
         packed, keep = _described(pack)
         if self._library.tl_learn(
-            ctypes.byref(packed), data, _at(offsets), ctypes.c_long(len(offsets) - 1), ctypes.c_long(left_out),
+            ctypes.byref(packed), data, _at(offsets), ctypes.c_long(len(offsets) - 1), left_out,
             ctypes.c_long(cut), rate, _at(weights), _at(states), _at(seen),
         ) < 0:  # fmt: skip
             raise MemoryError
@@ -152,6 +152,8 @@ def compiled_loop(*, build: bool = True) -> CompiledLoop | None:
                     [compiler, *_FLAGS, "-o", str(built), str(_SOURCE)],
                     check=True, capture_output=True, timeout=_COMPILE_S,
                 )  # fmt: skip
+                for old in folder.glob("text_loop-*.so"):
+                    old.unlink()
                 built.replace(library)
         return CompiledLoop(library)
     except (OSError, subprocess.SubprocessError):

@@ -225,6 +225,18 @@ def test_numbers_of_packs_are_those_ever_given():
     assert {number: pack.name for number, pack in REGISTERED.items()} == {
         2: "en",
         3: "sw",
+        4: "ha",
+        5: "yo",
+        6: "zu",
+        7: "xh",
+        8: "es",
+        9: "hi",
+        10: "fr",
+        11: "pt",
+        12: "ar",
+        13: "id",
+        14: "code",
+        15: "chat",
     }
     assert not set(LOCAL_IDS) & set(REGISTERED)
     assert all(len(pack.sha256) == 64 and pack.title for pack in REGISTERED.values())

@@ -20,9 +20,9 @@ _BROTLI_FROM_BYTES: Final = 64
 """Below that brotli never won."""
 _SAMPLE_BYTES: Final = 256
 """So much of a text is looked at to tell its language."""
-_TRIED: Final = 3
+_TRIED: Final = 5
 """Packs tried on the beginning of a text."""
-_TRIAL_BYTES: Final = 96
+_TRIAL_BYTES: Final = 128
 _COST: Final = tuple(rank.bit_length() * 8 + 8 for rank in range(64))
 """What a byte costs about by its rank, in eighths of a bit."""
 _UNKNOWN_COST: Final = 160

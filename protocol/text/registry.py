@@ -31,7 +31,19 @@ class Registered:
 REGISTERED: Final = {
     pack.number: pack
     for pack in (
-        Registered(2, "en", "English", "61987b931cf10ebe553e92e9a042e6c491f28e69e26889946bf34f957f7c8cab"),
-        Registered(3, "sw", "Swahili", "91c2a59498da2793e557371bdcc15e5cd5adc1e96efb65a3a2e2ac9948f9bd8c"),
+        Registered(2, "en", "English", "17fcca7201083364ac482670780ee309f44e090e55abaf9bdef8e2d2dcd348a7"),
+        Registered(3, "sw", "Swahili", "1ecaf3c52006c84a9f71f7c7478b7a006b8b593a75e8d46260b2eabc4f7e0662"),
+        Registered(4, "ha", "Hausa", "18f821b80341b9cb8d588aa184932b8849bb24afa279377c0c8d594ecff8a486"),
+        Registered(5, "yo", "Yoruba", "b7c0eff385c2513e494bf0387a12eb9afb1ca27f3ee11acc3b77ccd07e6d5346"),
+        Registered(6, "zu", "isiZulu", "ad8c7027d71be6308a895b3e49f19c775a149a4e3d759e7071c18361b182e481"),
+        Registered(7, "xh", "isiXhosa", "1a9c81c004e8fbb59073a6d6e854d43b294d00db3e53513a1f970932f7cf0bf6"),
+        Registered(8, "es", "Spanish", "b3ffa2f779f03f5fd7d2a00fbfcb81054f7a8683d975518eef00e6b072da6429"),
+        Registered(9, "hi", "Hindi", "57e44fcdb8572391faff64c2ee1fde721af447750a60c7713883d57e40e10afd"),
+        Registered(10, "fr", "French", "c9fab979932ec905b4f7873e40317ac2a904c90adedd8fdb04bd07b4c7631eb4"),
+        Registered(11, "pt", "Portuguese", "04ea3345e517a7863d416017a70bf5be826c6e278048420b5c36980e7c5589b0"),
+        Registered(12, "ar", "Arabic", "efc9291787bb00276ba8df9cd69eb6083b6ade24f7181b44996cb6e73d4dd54b"),
+        Registered(13, "id", "Indonesian", "8fe1fe7585652c058a047bfe71f02de384672904f6b8a6912792569aa602039f"),
+        Registered(14, "code", "program code", "26d804554ee508d6e36359908e3229b0339404ce5d250c3c17362c0c12f3336b"),
+        Registered(15, "chat", "mesh chat", "c8a23cf830c2792c749d8475126a92420242901daaee7b1a40ef7ac170f40c2f"),
     )
 }
