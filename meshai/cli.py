@@ -15,6 +15,7 @@ _COMMANDS = {
     "ask": "Ask one question.",
     "chat": "Hold a conversation.",
     "peers": "List the nodes heard of late.",
+    "quiet": "Send nothing by radio until told to speak again.",
     "radio": "List, check and set up radios.",
     "emergency": "Set whom to call here in an emergency.",
     "models": "List, fetch, adopt and remove models.",

@@ -158,6 +158,9 @@ async def _do(node: Node, request: Form, tell: Tell) -> None:
             await tell({"peers": [peer_form(peer, now) for peer in node.known_peers()]})
         case "status":
             await tell({"status": status_form(node.status())})
+        case "hush":
+            node.hush(silent=bool(request.get("silent")))
+            await tell({"status": status_form(node.status())})
         case "watch":
             await _watch(node, tell)
         case other:
@@ -235,8 +238,12 @@ class RunningNode:
         status: Form = (await self._one("status"))["status"]
         return status
 
-    async def _one(self, what: str) -> Form:
-        async with self._conversation({"do": what}) as lines:
+    async def hush(self, *, silent: bool) -> None:
+        """As `nodes.node.Node.hush`."""
+        await self._one("hush", silent=silent)
+
+    async def _one(self, what: str, **how: object) -> Form:
+        async with self._conversation({"do": what, **how}) as lines:
             form = await _reply(lines)
         if form is None:
             raise LocalError("the node stopped before it answered")

@@ -27,10 +27,21 @@ from protocol import limits
 from protocol.budget import DEFAULT_SHARE
 from protocol.errors import LocalError
 
-__all__ = ["NO_RADIO", "NodeOptions", "build_node", "default_name", "judgement_of", "radio_port", "state_dir"]
+__all__ = [
+    "NO_RADIO",
+    "NodeOptions",
+    "build_node",
+    "default_name",
+    "judgement_of",
+    "radio_port",
+    "remember_silence",
+    "state_dir",
+]
 
 NO_RADIO = "none"
 _NO_MODEL = "none"
+_QUIET_FILE = "quiet"
+"""In the node's folder, its being there keeps the node silent: a restart must not break a silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +60,28 @@ class NodeOptions:
     state: Path | None = None
     """Folder for the cache and the control socket; None for the usual one."""
     phones: PhoneSettings = field(default_factory=PhoneSettings)
+    silent: bool = False
+    """Send nothing by radio; `remember_silence` has the same effect until it is ended."""
 
 
 def state_dir(state: Path | None) -> Path:
     """The folder of one node's cache and control socket."""
     return state if state is not None else data_dir() / "node"
+
+
+def remember_silence(folder: Path, *, silent: bool) -> None:
+    """Have the node of this folder start silent from now on, or not; raises LocalError when that can't be noted."""
+    path = folder / _QUIET_FILE
+    try:
+        if silent:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch()
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise LocalError(
+            "the switch can't be kept", str(error), "choose a --state folder that you may write"
+        ) from error
 
 
 def default_name() -> str:
@@ -101,7 +129,12 @@ async def build_node(options: NodeOptions) -> Node:
     engine = await _engine(options.model)
     bearers = [] if options.radio == NO_RADIO else [RadioBearer(_gated_port(options.radio, trace), trace)]
     settings = NodeSettings(
-        name, serves, options.airtime_share, phones=options.phones, emergency=_emergency_plan(trace)
+        name,
+        serves,
+        options.airtime_share,
+        silent=options.silent or (state_dir(options.state) / _QUIET_FILE).exists(),
+        phones=options.phones,
+        emergency=_emergency_plan(trace),
     )
     cache = AnswerCache(state_dir(options.state) / "answers.sqlite", trace)
     try:

@@ -10,7 +10,7 @@ import unicodedata
 from nodes.interfaces import Cost
 from nodes.wishes import Answer
 
-__all__ = ["ago", "clean", "cost_line", "origin_line"]
+__all__ = ["ago", "air_line", "clean", "cost_line", "origin_line"]
 
 _BIDI_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 _KEEP = frozenset("\n\t")
@@ -47,6 +47,11 @@ def origin_line(answer: Answer) -> str:
     source = "from this node's cache" if answer.source == "cache" else f"in {answer.seconds:.1f} s"
     cut = " · cut at the token limit, /more goes on" if answer.truncated else ""
     return f"{who}{hops} · {clean(answer.model, lines=False)} · {source} · {cost_line(answer.cost)}{cut}"
+
+
+def air_line(air: str, *, silent: bool) -> str:
+    """What a node may send now, from its status; empty without a radio."""
+    return "quiet: nothing is sent by radio (meshai quiet --off ends it)" if silent else air
 
 
 def ago(seconds: float) -> str:

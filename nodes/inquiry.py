@@ -37,6 +37,8 @@ from protocol.messages import Role, Turn
 __all__ = ["Inquiry"]
 
 _TRIES = 4
+_CROWD_PASSES_S = 300
+"""When to ask again after others used the air; see `protocol.budget`."""
 _GRACE_S = 1.0
 """Past the deadline, for the session to say what was heard of the peer until then."""
 
@@ -309,6 +311,10 @@ def _why_not(failed: AskFailed, candidate: Candidate, pump: Pump, reason: Remote
     if reason is not None and not failed.heard:
         return RemoteError(f"no answer from {name}", f"{reason.what}: {reason.why}", reason.fix)
     why = "it was heard, but the answer did not come in time" if failed.heard else "nothing was heard from it"
+    crowd = pump.crowd
+    if crowd is not None:
+        why = f"{why}: {crowd} of the air is in use here"
+        return RemoteError(f"no answer from {name}", why, f"ask again in {_CROWD_PASSES_S} s, when less is going on")
     return RemoteError(f"no answer from {name}", why, "ask again, or wait longer with --deadline")
 
 

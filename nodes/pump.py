@@ -102,6 +102,14 @@ class Pump:
         """Why nothing can be sent now, in plain words; empty when it can."""
         return _SILENT if self.silent else self.bearer.problem
 
+    @property
+    def crowd(self) -> str | None:
+        """How much of the air is in use, such as `31 %`, where others have used much of it of late; else None."""
+        now = trio.current_time()
+        if self.bearer.load is None or not self.budget.is_crowded(now):
+            return None
+        return f"{self.budget.utilisation_percent(now):.0f} %"
+
     def hush(self, *, silent: bool) -> None:
         """Send nothing from now on, or speak again. What waited is withdrawn."""
         self.silent = silent

@@ -29,6 +29,9 @@ __all__ = ["Serving"]
 
 _PROMISE_AFTER_S = 15.0
 """A wait so much longer than our beacon said is told at once, so that the asker does not ask again meanwhile."""
+_MARGIN, _PROMISE_MARGIN = 2.0, 1.2
+"""Waits for air may become so many times longer, since others ask meanwhile and have to be told something too: then an
+answer should still be in time; and what is promised: better a little late than broken."""
 _REPLY_BYTES = 8
 """Of an Accept, or a Busy. An answer is counted with two of them: better a little late than a promise broken."""
 _REFUSE_STRANGERS_EVERY_S = 60.0
@@ -133,7 +136,7 @@ class Serving:
         airtime_s = pump.airtime_s(limits.FRAGMENT_PAYLOAD_BYTES) + self._told_s(pump)
         airtime_s += sum(taken.airtime_s for (where, *_), taken in self._taken.items() if where is pump)
         air_wait_s = pump.air_wait_s(airtime_s=airtime_s, hops=1, bulk=True)
-        return max(self._admission.backlog_s(trio.current_time()), min(air_wait_s, limits.DEADLINE_S_MAX))
+        return max(self._admission.backlog_s(trio.current_time()), min(_MARGIN * air_wait_s, limits.DEADLINE_S_MAX))
 
     def _told_s(self, pump: Pump, but: str = "") -> float:
         """Air of the answers to those who were told when to come; where others answer too, some go there."""
@@ -161,14 +164,14 @@ class Serving:
         pace_s = max(work_s, pump.budget_wait_s(size.air_bytes, peer))
         airtime_s = pump.airtime_s(size.air_bytes) + 2 * pump.airtime_s(_REPLY_BYTES)
         work_wait_s = self._admission.backlog_s(now) + work_s
-        wait_s = max(work_wait_s, self._air_wait_s(pump, peer, airtime_s))
+        air_wait_s = self._air_wait_s(pump, peer, airtime_s)
         if pace_s + crossing_s > ask.deadline_s:
             why = f"it needs about {pace_s:.0f} s" if pace_s < float("inf") else "its airtime is too small for it"
             return Refuse(ask.ask_id, RefuseCode.DEADLINE, why)
-        if wait_s + crossing_s > ask.deadline_s:
+        if max(work_wait_s, _MARGIN * air_wait_s) + crossing_s > ask.deadline_s:
             return self._busy(pump, peer, ask, airtime_s, work_wait_s)
         self._expected.pop((pump, peer), None)
-        return _Plan(offer, airtime_s, pace_s, wait_s)
+        return _Plan(offer, airtime_s, pace_s, max(work_wait_s, _PROMISE_MARGIN * air_wait_s))
 
     def _busy(self, pump: Pump, peer: str, ask: Ask, airtime_s: float, work_wait_s: float) -> Busy:
         """Say when to ask again, and keep that place.
@@ -179,7 +182,7 @@ class Serving:
         now = trio.current_time()
         airtime_s += self._ahead_s(pump, peer)
         told_s, hops = self._told_s(pump, but=peer), pump.session.hops_to(peer)
-        wait_s = max(work_wait_s, pump.air_wait_s(airtime_s=airtime_s + told_s, hops=hops, bulk=True))
+        wait_s = max(work_wait_s, _MARGIN * pump.air_wait_s(airtime_s=airtime_s + told_s, hops=hops, bulk=True))
         retry_s = min(max(ask.deadline_s, wait_s - ask.deadline_s / 2), limits.DEADLINE_S_MAX)
         self._expected[pump, peer] = (now + retry_s, airtime_s)
         return Busy(ask.ask_id, ceil(retry_s), ceil(min(wait_s, limits.DEADLINE_S_MAX)))
@@ -218,6 +221,7 @@ class Serving:
             waiting=self._lane(pump).waiting,
             tokens_max=ask.max_tokens,
             air_bytes_per_byte=AIR_BYTES_PER_BYTE if pump.compact else 1.0,
+            crowded=pump.crowd is not None,
         )
 
     def _lane(self, pump: Pump) -> Admission:

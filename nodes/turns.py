@@ -57,6 +57,8 @@ class Claim:
     airtime_s: float
     transmissions: float = 1.0
     """How often it goes on the air, relays included."""
+    run_up_s: float = 0.0
+    """The part of the air that is used before the last packet leaves."""
     begun: bool = False
     """Whether it continues what has begun to leave."""
     bulk: bool = True
@@ -126,7 +128,12 @@ class Turns:
 
     def _wait_s(self, claim: Claim, now: float) -> float:
         hindrance = self._budget.hindrance(
-            claim.airtime_s, now, transmissions=claim.transmissions, begun=claim.begun, bulk=claim.bulk
+            claim.airtime_s,
+            now,
+            transmissions=claim.transmissions,
+            run_up_s=claim.run_up_s,
+            begun=claim.begun,
+            bulk=claim.bulk,
         )
         self._was_busy |= hindrance is not None and hindrance.limit is Limit.BUSY
         return hindrance.wait_s if hindrance else 0.0

@@ -32,7 +32,7 @@ _WINDOW_S = _HOUR_S + 60.0
 _ROUNDING_S = 1e-6
 _START_S = 10.0
 """What the bucket holds at every start: enough for one answer, never an hour's."""
-_SHARED_START_S = 60.0
+_SHARED_START_S = 40.0
 """The same of the shared air: a minute in which ten neighbours ask uses half of it."""
 _MINUTE_S = 60.0
 """The time that a utilisation figure covers, and after which the radio tells the next."""
@@ -43,8 +43,8 @@ has to be silent makes the next figure small."""
 _LOOK_AGAIN_S = 5.0
 _RESERVE_SHARE, _RESERVE_S_MAX = 0.05, 3.0
 """Of our hour, what answers and beacons leave for short replies: who hears nothing asks again, which costs more."""
-_MESSAGE_PERCENT_MAX = BUSY_PERCENT / 2
-"""A message begins when the channel has room for it; one that is longer than this, when it has this room."""
+_RUN_UP_PERCENT_MAX = BUSY_PERCENT / 2
+"""A message begins when its last packet may be expected to leave too; a longer one, when the channel has this room."""
 
 
 class Limit(Enum):
@@ -86,7 +86,8 @@ class _Window:
             self._sum_s -= self._entries.popleft()[1]
         return self._sum_s
 
-    def since_s(self, start: float) -> float:
+    def since_s(self, start: float, now: float) -> float:
+        self.total_s(now)
         return sum(seconds for at, seconds in self._entries if at > start)
 
     def wait_s(self, lacking_s: float, now: float) -> float:
@@ -138,6 +139,7 @@ class AirtimeBudget:
         self._own = _Window(_WINDOW_S)
         self._all = _Window(_WINDOW_S)
         self._lately = _Window(_MINUTE_S)
+        self._since = _Window(_MINUTE_S)
         self._told_at = -inf
         self._channel_percent = 0.0
         self._sending_percent = 0.0
@@ -155,6 +157,7 @@ class AirtimeBudget:
         """Note that a packet of `airtime_s` was sent, allowed or not."""
         self._own_bucket.take(airtime_s, self.hour_s, now)
         self._own.add(airtime_s, now)
+        self._since.add(airtime_s * transmissions, now)
         self.heard(airtime_s, now, transmissions=transmissions)
 
     def heard(self, airtime_s: float, now: float, *, transmissions: float = 1.0) -> None:
@@ -200,9 +203,9 @@ class AirtimeBudget:
         return min(self.hour_s, self.shared_hour_s / transmissions)
 
     def utilisation_percent(self, now: float) -> float:
-        """Channel utilisation: the radio's last figure, and what meshai nodes sent since, as far as known here."""
+        """Channel utilisation: the radio's last figure, and what we sent since, relays included."""
         told = self._channel_percent if now - self._told_at < _LOAD_BELIEVED_S else 0.0
-        since_s = self._lately.since_s(max(self._told_at, now - _MINUTE_S))
+        since_s = self._since.since_s(self._told_at, now)
         return told + 100 * since_s / _MINUTE_S
 
     def is_crowded(self, now: float) -> bool:
@@ -210,18 +213,35 @@ class AirtimeBudget:
         return now - self._told_at >= _LOAD_BELIEVED_S or now - self._crowded_at < _CROWDED_S
 
     def wait_s(
-        self, airtime_s: float, now: float, *, transmissions: float = 1.0, begun: bool = False, bulk: bool = False
+        self,
+        airtime_s: float,
+        now: float,
+        *,
+        transmissions: float = 1.0,
+        run_up_s: float = 0.0,
+        begun: bool = False,
+        bulk: bool = False,
     ) -> float:
         """Seconds until `airtime_s` may be sent: 0 for now, infinity for never. See `hindrance`."""
-        hindrance = self.hindrance(airtime_s, now, transmissions=transmissions, begun=begun, bulk=bulk)
+        hindrance = self.hindrance(
+            airtime_s, now, transmissions=transmissions, run_up_s=run_up_s, begun=begun, bulk=bulk
+        )
         return hindrance.wait_s if hindrance else 0.0
 
     def hindrance(
-        self, airtime_s: float, now: float, *, transmissions: float = 1.0, begun: bool = False, bulk: bool = False
+        self,
+        airtime_s: float,
+        now: float,
+        *,
+        transmissions: float = 1.0,
+        run_up_s: float = 0.0,
+        begun: bool = False,
+        bulk: bool = False,
     ) -> Hindrance | None:
         """What keeps `airtime_s` from being sent longest.
 
-        `begun`: it is the rest of a message that has begun to leave; `bulk`: it leaves the reserve for replies alone.
+        `run_up_s`: the part of it that leaves before its last packet; `begun`: it is the rest of a message that has
+        begun to leave; `bulk`: it leaves the reserve for replies alone.
         How long a busy channel stays so is not known: then the time until there should be a new figure.
         """
         reserve_s = self._reserve_s if bulk and not begun else 0.0
@@ -230,7 +250,7 @@ class AirtimeBudget:
         waits = {
             Limit.OWN: self._own_wait_s(own_s, now),
             Limit.SHARED: self._shared_wait_s(shared_s, now, bulk=bulk and not begun),
-            Limit.BUSY: self._busy_wait_s(0.0 if begun else airtime_s * transmissions, now),
+            Limit.BUSY: self._busy_wait_s(run_up_s * transmissions, now),
             Limit.LAW: self._law_wait_s(airtime_s, now),
         }
         limit = max(waits, key=lambda limit: waits[limit])
@@ -272,15 +292,14 @@ class AirtimeBudget:
         bucket_wait_s = self._shared_bucket.wait_s(airtime_s, self.shared_hour_s, now) if bulk else 0.0
         return max(window_wait_s, bucket_wait_s)
 
-    def _busy_wait_s(self, airtime_s: float, now: float) -> float:
-        message_percent = min(100 * airtime_s / _MINUTE_S, _MESSAGE_PERCENT_MAX)
-        is_busy = self.utilisation_percent(now) + message_percent >= BUSY_PERCENT
-        return self._next_figure_s(now) if is_busy else 0.0
+    def _busy_wait_s(self, run_up_s: float, now: float) -> float:
+        run_up_percent = min(100 * run_up_s / _MINUTE_S, _RUN_UP_PERCENT_MAX)
+        return self._next_figure_s(now) if self.utilisation_percent(now) + run_up_percent >= BUSY_PERCENT else 0.0
 
     def _law_wait_s(self, airtime_s: float, now: float) -> float:
         if self.region not in DUTY_CYCLE or now - self._told_at >= _LOAD_BELIEVED_S:
             return 0.0
-        since_s = self._own.since_s(self._told_at) + airtime_s
+        since_s = self._own.since_s(self._told_at, now) + airtime_s
         is_over = self._sending_percent / 100 + since_s / _HOUR_S >= DUTY_CYCLE[self.region]
         return self._next_figure_s(now) if is_over else 0.0
 

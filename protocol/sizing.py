@@ -18,19 +18,19 @@ AIR_BYTES_PER_BYTE = 0.3
 """Bytes on the air for one byte of UTF-8 in compact text, over all languages; 1 where text goes as it is."""
 BYTES_PER_TOKEN = 4
 """Of text, roughly."""
-USUAL_TOKENS = 160
-"""Longest answer over the air for an asker who names no length: some 640 characters, a frame of compact English."""
+USUAL_TOKENS = 140
+"""Longest answer over the air for an asker who names no length: some 560 characters, a frame of compact text."""
 
 _BYTES_PER_TOKEN_MAX = 2 * BYTES_PER_TOKEN
 _TOKENS_PER_WORD = 2
 """Rather too many: a model that is told a number of words overshoots it."""
-_ANSWER_AIR_S = 20.0
+_ANSWER_AIR_S = 22.0
 """The most air that one answer takes, relays included, however much there is."""
 _FRAMES_MAX = 8
 _HEAD_BYTES = 12
 """Of an AnswerDone before its text."""
-_QUIET_PERCENT = 10.0
-"""Channel utilisation up to which answers are not shortened for it."""
+_MINUTE_S = 60.0
+"""What channel utilisation is counted over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,19 @@ def answer_size(
     waiting: int,
     tokens_max: int = 0,
     air_bytes_per_byte: float = 1.0,
+    crowded: bool = False,
 ) -> AnswerSize:
-    """Size an answer: whole frames, at least one.
+    """Size an answer: whole frames, at least one, and so many that the channel is not busy before the last has left.
 
     `left_s`: air that this node may send now; `hops`: length of the path, 0 when unknown; `waiting`: how many others
-    wait for an answer; `tokens_max`: the longest answer that the asker wants, 0 for the usual.
+    wait for an answer; `tokens_max`: the longest answer that the asker wants, 0 for the usual; `crowded`: others use
+    the air too, so that more than a frame would hardly get through in one go.
     """
     times = transmissions(hops or limits.HOPS_ASSUMED)
-    quiet = (BUSY_PERCENT - utilisation_percent) / (BUSY_PERCENT - _QUIET_PERCENT)
-    seconds = min(left_s / (waiting + 1), _ANSWER_AIR_S / times) * min(1.0, max(0.0, quiet))
-    frames = min(max(1, int(seconds / frame_airtime_s)), _FRAMES_MAX)
-    air_bytes = frames * limits.FRAGMENT_PAYLOAD_BYTES
+    seconds = min(left_s / (waiting + 1), _ANSWER_AIR_S / times)
+    room_s = max(0.0, BUSY_PERCENT - utilisation_percent) / 100 * _MINUTE_S / times
+    frames = min(int(seconds / frame_airtime_s), 1 + int(room_s / frame_airtime_s), 1 if crowded else _FRAMES_MAX)
+    air_bytes = max(1, frames) * limits.FRAGMENT_PAYLOAD_BYTES
     room_bytes = int((air_bytes - _HEAD_BYTES) / air_bytes_per_byte)
     tokens = min(tokens_max or USUAL_TOKENS, room_bytes // BYTES_PER_TOKEN)
     text_bytes = min(room_bytes, tokens * _BYTES_PER_TOKEN_MAX)

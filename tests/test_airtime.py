@@ -2,7 +2,15 @@
 
 import pytest
 
-from protocol.airtime import PRESETS, Preset, data_bytes_on_air, path_time_s, preset_named, time_on_air_s
+from protocol.airtime import (
+    PRESETS,
+    Preset,
+    data_bytes_on_air,
+    path_time_s,
+    preset_named,
+    time_on_air_s,
+    transmissions,
+)
 from protocol.errors import LocalError
 
 
@@ -95,3 +103,7 @@ def test_a_longer_path_takes_one_relay_more():
     one, two, three = (path_time_s(preset, 56, hops) for hops in (1, 2, 3))
     assert one < two
     assert three - two == pytest.approx(two - one)
+
+
+def test_relays_beside_the_path_are_counted():
+    assert [transmissions(hops) for hops in (0, 1, 3)] == [1, 2.25, 4.75]

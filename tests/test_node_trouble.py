@@ -207,7 +207,7 @@ async def test_a_peer_may_ask_the_same_anew_while_its_first_question_is_being_st
 
 
 @pytest.mark.parametrize(
-    ("max_tokens", "words"), [(0, "it needs about 160 s"), (40, "it is busy and asks to wait 114 s")]
+    ("max_tokens", "words"), [(0, "it needs about 140 s"), (40, "it is busy and asks to wait 114 s")]
 )
 async def test_a_question_that_would_only_wait_until_its_deadline_is_declined_at_once(
     autojump_clock, max_tokens, words

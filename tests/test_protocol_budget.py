@@ -189,20 +189,21 @@ def test_what_was_sent_since_the_figure_counts_too():
     budget = AirtimeBudget(0)
     budget.told_load(15, 0, 100)
     budget.spend(2, 101, transmissions=2)
-    budget.heard(1, 102, transmissions=2)
+    budget.spend(1, 102, transmissions=2)
     assert budget.utilisation_percent(103) == pytest.approx(25)
     assert limit_of(budget, 1, 103) is Limit.BUSY
     budget.told_load(15, 0, 160)
     assert budget.utilisation_percent(160) == 15
 
 
-def test_a_message_waits_for_room_on_the_channel_and_goes_on_once_begun():
+def test_a_message_begins_when_its_last_packet_may_be_expected_to_leave_too():
     budget = AirtimeBudget(0)
     budget.told_load(20, 0, 0)
-    assert limit_of(budget, 3, 0) is Limit.BUSY
-    assert budget.hindrance(3, 0, begun=True) is None
+    assert budget.hindrance(3, 0, run_up_s=2) is None
+    assert limit_of(budget, 5, 0, run_up_s=4) is Limit.BUSY
     budget.told_load(12, 0, 0)
-    assert budget.hindrance(9.9, 0) is None
+    assert budget.hindrance(9.9, 0, run_up_s=7.8) is None
+    assert limit_of(budget, 9.9, 0, run_up_s=7.8, transmissions=2) is budget.hindrance(9.9, 0) is None
 
 
 def test_a_figure_is_not_believed_for_ever():

@@ -22,7 +22,7 @@ def frames(size):
 
 
 def sized(**how):
-    usual = {"left_s": 72.0, "frame_airtime_s": frame_s(), "hops": 1, "utilisation_percent": 5.0, "waiting": 0}
+    usual = {"left_s": 72.0, "frame_airtime_s": frame_s(), "hops": 1, "utilisation_percent": 0.0, "waiting": 0}
     return answer_size(**{**usual, "tokens_max": 8192, **how})
 
 
@@ -34,8 +34,9 @@ def test_short_of_air_with_many_waiting_or_on_a_busy_channel_it_has_one():
     assert frames(sized(left_s=0)) == frames(sized(left_s=-5)) == 1
     assert frames(sized(left_s=10, waiting=9)) == 1
     assert frames(sized(left_s=20, waiting=3)) == 2
-    assert frames(sized(utilisation_percent=18)) == 2
+    assert [frames(sized(utilisation_percent=u)) for u in (6, 12, 18)] == [3, 2, 1]
     assert frames(sized(utilisation_percent=40)) == 1
+    assert frames(sized(crowded=True)) == 1
 
 
 def test_a_slow_preset_gets_one_frame_and_a_fast_one_eight_at_most():
@@ -54,7 +55,7 @@ def test_compact_text_makes_room_for_about_six_hundred_characters_in_a_frame():
 def test_an_asker_who_wants_less_gets_less():
     assert sized(tokens_max=10).tokens == 10
     assert (sized(tokens_max=10).air_bytes, sized(tokens_max=10).text_bytes) == (12 + 40, 80)
-    assert sized(tokens_max=0).tokens == 160
+    assert sized(tokens_max=0).tokens == 140
     assert sized(tokens_max=1).words == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshai.control import RunningNode
 from meshai.run import run, tell
 from meshai.setup import state_dir
-from meshai.words import clean
+from meshai.words import air_line, clean
 from nodes.config import data_dir
 from nodes.known_radios import KnownRadios
 
@@ -35,6 +35,8 @@ async def _overview() -> None:
         peers = await node.peers()
         names = ", ".join(clean(peer["name"], lines=False) for peer in peers if peer["fresh"])
         tell(f"  node       {clean(status['name'], lines=False)} is running")
+        if air := air_line(status["air"], silent=status["silent"]):
+            tell(f"  air        {air}")
         tell(f"  neighbours {names or 'none heard yet'}")
     else:
         tell("  node       not running")

@@ -14,7 +14,7 @@ from meshai.control import serve_control
 from meshai.forms import fact_form, status_form
 from meshai.run import StdinLines, is_heard, run, tell, tell_json
 from meshai.setup import NodeOptions, build_node, state_dir
-from meshai.words import clean
+from meshai.words import air_line, clean
 from nodes.phone_text import PhoneSettings
 from nodes.trace import Fact
 
@@ -25,6 +25,7 @@ __all__ = ["command"]
 @node_options
 @phone_options
 @state_option
+@click.option("--silent", is_flag=True, help="Send nothing by radio while this runs; see meshai quiet.")
 @click.option("--verbose", is_flag=True, help="Tell everything that is traced.")
 @click.option("--leave-with-stdin", is_flag=True, hidden=True, help="Stop when standard input closes.")
 @json_option
@@ -36,6 +37,7 @@ def command(
     airtime_share: float,
     phones: PhoneSettings,
     state: Path | None,
+    silent: bool,
     verbose: bool,
     leave_with_stdin: bool,
     as_json: bool,
@@ -44,7 +46,7 @@ def command(
 
     Other meshai commands on this device speak to it. Ctrl-C stops it.
     """
-    options = NodeOptions(name, radio, model, allow, airtime_share, state, phones)
+    options = NodeOptions(name, radio, model, allow, airtime_share, state, phones, silent)
     run(partial(_up, options, verbose, leave_with_stdin, as_json), as_json=as_json)
 
 
@@ -73,6 +75,8 @@ async def _up(options: NodeOptions, verbose: bool, leave_with_stdin: bool, as_js
             )
             if options.radio == "none":
                 tell("No radio: name one with --radio to reach neighbours.")
+            else:
+                tell(air_line(node.status().air, silent=node.status().silent))
             if not node.settings.emergency.is_set:
                 tell('No local emergency numbers: meshai emergency set --number "Ambulance 112"')
         if leave_with_stdin:
@@ -114,7 +118,9 @@ def _in_words(fact: Fact) -> str:
         case "emergency.unreadable":
             return f"no emergency numbers: {fields['why']}"
         case "airtime.waiting":
-            return f"airtime budget used up: waiting {fields['wait_s']} s"
+            return f"waiting for air, about {fields['wait_s']} s: {fields['why']}"
+        case "node.silent":
+            return air_line("", silent=True)
         case "cache.damaged" | "cache.off" | "cache.not_kept":
             return f"answers are not kept: {fields['why']}"
     return ""
