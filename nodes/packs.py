@@ -78,7 +78,15 @@ def load_packs() -> Mapping[int, Pack]:
                 f"{file.path} isn't the pack that its number stands for",
                 "install meshai anew",
             )
-        packs[file.number] = Pack(memoryview(_mapped(file.path)))
+        try:
+            packs[file.number] = Pack(memoryview(_mapped(file.path)))
+        except (LocalError, OSError, ValueError) as error:
+            why = error.why if isinstance(error, LocalError) else str(error)
+            raise LocalError(
+                f"{file.path} can't be used as a text pack",
+                why,
+                "remove it, or train it anew with `meshai packs train`",
+            ) from error
     return packs
 
 

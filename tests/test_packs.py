@@ -121,6 +121,16 @@ def test_a_communitys_own_pack_joins_the_shipped_ones(home, tmp_path):
     assert coder.decode(data, max_bytes=100) == SENTENCES[3] + " 2."
 
 
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"", "empty"), (b"<html>" * 100, "doesn't begin"), (tiny_bytes()[:-2], "sizes")]
+)
+def test_a_communitys_file_that_is_no_pack_is_named(home, content, why):
+    packs_dir().mkdir(parents=True)
+    (packs_dir() / "48-bad.pack").write_bytes(content)
+    with pytest.raises(LocalError, match=rf"48-bad\.pack can't be used .*{why}"):
+        load_packs()
+
+
 def test_a_pack_can_be_written_elsewhere_and_its_making_is_shown(home, tmp_path):
     text, out = tmp_path / "ours.txt", tmp_path / "out.pack"
     text.write_text("\n\n".join(piece.decode().replace("\n", " ") for piece in pieces()))

@@ -32,7 +32,7 @@ def text_coder():
 # Round trips
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(text=texts, about=st.sampled_from(("", *SENTENCES)))
 def test_every_text_comes_back_and_never_longer_than_raw(text, about):
     text_coder = TextCoder({TINY: tiny_pack()})
@@ -121,7 +121,7 @@ def test_bad_data_is_refused_with_the_reason(text_coder, data, why):
         text_coder.decode(data, max_bytes=100)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=60))
 def test_random_bytes_give_a_bounded_text_or_an_error(noise):
     text_coder = TextCoder({TINY: tiny_pack()})
