@@ -19,7 +19,7 @@ __all__ = ["minutes_without_compiler", "read_pieces"]
 _TEXT_BYTES_MAX: Final = 256 << 20
 _PIECE_BYTES_MAX: Final = 32_000
 _EMPTY_LINE: Final = re.compile(r"\n(?:[ \t\r]*\n)+")
-_SECONDS_PER_MB: Final = 150
+_SECONDS_PER_MB: Final = 300
 
 
 def read_pieces(paths: Sequence[Path], *, longest: int = 0) -> list[bytes]:

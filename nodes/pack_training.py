@@ -1,8 +1,8 @@
 """Makes a text pack from pieces of text: tables of what followed what, and the frozen mix of them.
 
-First the tables are built without an eighth of the pieces and the mix is learned on those; then the tables are built
-anew from all. Integers only: the same pieces give the same bytes on every machine, compiled or not. Reads no
-file and prints nothing; progress goes to whoever watches.
+First the tables are built without an eighth of the pieces and the mix is learned on those, in several turns where text
+is scarce; then the tables are built anew from all. Integers only: the same pieces give the same bytes on every machine,
+compiled or not. Reads no file and prints nothing; progress goes to whoever watches.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress, groupby, islice, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -32,8 +32,6 @@ Watch = Callable[[str, int, int], None]
 
 _LEFT_OUT_SHARE: Final = 8
 """One piece of so many is what the mix is learned on."""
-_RATES: Final = (10, 6, 3, 1)
-"""How fast each pass over them learns."""
 _CUT_BYTES: Final = 400
 """So much of each is learned on: messages are short."""
 _FINAL_RATE: Final = 2
@@ -53,9 +51,19 @@ class Recipe:
     """Which of `kinds`, by position, are followed within the message too."""
     apart_bytes: int = 30
     """The mix is learned on pieces that share no run of so many bytes with another: messages will not either."""
+    turns: tuple[tuple[int, ...], ...] = ((10, 6), (6, 3), (3,), (1,))
+    """How fast each pass learns, by turn; each turn leaves other pieces out of the tables. For scarce text."""
 
 
-_RECIPES: Final = {"en": Recipe(room=620_000), "chat": Recipe(room=200_000), "code": Recipe(apart_bytes=60)}
+_ONE_TURN: Final = Recipe(turns=((10, 6, 3, 1),))
+_RECIPES: Final = {
+    **dict.fromkeys(("sw", "zu", "es", "hi", "fr", "pt", "ar", "id"), _ONE_TURN),
+    "en": replace(_ONE_TURN, room=620_000),
+    "code": replace(_ONE_TURN, apart_bytes=60),
+    "chat": replace(_ONE_TURN, room=200_000),
+    "ha": Recipe(room=600_000),
+    "xh": Recipe(room=500_000),
+}
 
 
 def recipe_for(name: str) -> Recipe:
@@ -81,10 +89,8 @@ def train(name: str, pieces: Sequence[bytes], recipe: Recipe, *, loop: CompiledL
     data = b"\0".join(pieces) + b"\0"
     alphabet, ranks = _alphabet(data, offsets)
     sizes = Sizes.of(len(recipe.kinds), len(recipe.local_contexts))
-    steps = 2 * len(recipe.kinds) + len(_RATES)
+    steps = (1 + len(recipe.turns)) * len(recipe.kinds) + sum(map(len, recipe.turns))
     done = 0
-
-    none, some = bytes(len(pieces)), _left_out(pieces, recipe.apart_bytes)
 
     def assembled(left_out: bytes, learned: array[int]) -> bytearray:
         nonlocal done
@@ -100,13 +106,14 @@ def train(name: str, pieces: Sequence[bytes], recipe: Recipe, *, loop: CompiledL
         return bytearray().join((head, alphabet, *map(little_endian, sections)))
 
     learned, weights, states, seen = _unlearned(sizes)
-    pack = Pack(memoryview(assembled(some, learned)))
-    for rate in _RATES:
-        watch("learning", done, steps)
-        (loop.learn if loop else learn)(pack, data, offsets, some, _CUT_BYTES, rate, weights, states, seen)
-        done += 1
-    learned = array("H", pack.numbers[sizes.states : sizes.tables])
-    made = bytes(assembled(none, learned))
+    for left_out, rates in zip(_left_out(pieces, recipe), recipe.turns, strict=True):
+        pack = Pack(memoryview(assembled(left_out, learned)))
+        for rate in rates:
+            watch("learning", done, steps)
+            (loop.learn if loop else learn)(pack, data, offsets, left_out, _CUT_BYTES, rate, weights, states, seen)
+            done += 1
+        learned = array("H", pack.numbers[sizes.states : sizes.tables])
+    made = bytes(assembled(bytes(len(pieces)), learned))
     watch("done", steps, steps)
     return made
 
@@ -195,15 +202,17 @@ def learn(
                 model.send(one)
 
 
-def _left_out(pieces: Sequence[bytes], apart_bytes: int) -> bytes:
-    """A one for each piece to learn the mix on: spread evenly over those apart from all others, if they are many."""
-    apart = _apart(pieces, apart_bytes)
+def _left_out(pieces: Sequence[bytes], recipe: Recipe) -> Iterator[bytes]:
+    """For each turn a one for each piece to learn on: spread over those apart from all others, if they are many."""
+    apart = _apart(pieces, recipe.apart_bytes)
     wanted = len(pieces) // _LEFT_OUT_SHARE
-    candidates = apart if len(apart) >= wanted else range(len(pieces))
-    chosen = bytearray(len(pieces))
-    for index in range(wanted):
-        chosen[candidates[index * len(candidates) // wanted]] = 1
-    return bytes(chosen)
+    candidates = apart if len(apart) >= wanted * len(recipe.turns) else range(len(pieces))
+    for turn in range(len(recipe.turns)):
+        here = candidates[turn :: len(recipe.turns)]
+        chosen = bytearray(len(pieces))
+        for index in range(wanted):
+            chosen[here[index * len(here) // wanted]] = 1
+        yield bytes(chosen)
 
 
 def _apart(pieces: Sequence[bytes], run: int) -> list[int]:

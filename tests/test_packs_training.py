@@ -144,6 +144,7 @@ def test_too_little_text_is_refused():
 
 def test_each_pack_has_a_recipe():
     assert recipe_for("en").room > recipe_for("any other").room
+    assert len(recipe_for("any other").turns) > 1
 
 
 # What a pack is made from

@@ -33,10 +33,10 @@ REGISTERED: Final = {
     for pack in (
         Registered(2, "en", "English", "17fcca7201083364ac482670780ee309f44e090e55abaf9bdef8e2d2dcd348a7"),
         Registered(3, "sw", "Swahili", "1ecaf3c52006c84a9f71f7c7478b7a006b8b593a75e8d46260b2eabc4f7e0662"),
-        Registered(4, "ha", "Hausa", "18f821b80341b9cb8d588aa184932b8849bb24afa279377c0c8d594ecff8a486"),
-        Registered(5, "yo", "Yoruba", "b7c0eff385c2513e494bf0387a12eb9afb1ca27f3ee11acc3b77ccd07e6d5346"),
+        Registered(4, "ha", "Hausa", "b02e396f16811961d0e8df0f28c0a007740a10a4fc4ba2c6214f3b46b54ddb27"),
+        Registered(5, "yo", "Yoruba", "bfa1193c0e699c768ee44cb2bde2b59964d5c83f17f615992ad20c3972b846ba"),
         Registered(6, "zu", "isiZulu", "ad8c7027d71be6308a895b3e49f19c775a149a4e3d759e7071c18361b182e481"),
-        Registered(7, "xh", "isiXhosa", "1a9c81c004e8fbb59073a6d6e854d43b294d00db3e53513a1f970932f7cf0bf6"),
+        Registered(7, "xh", "isiXhosa", "4e2789c9edd9f9f9c6d6696769273148578d17fe8fe15f8d75ef7afc32189482"),
         Registered(8, "es", "Spanish", "b3ffa2f779f03f5fd7d2a00fbfcb81054f7a8683d975518eef00e6b072da6429"),
         Registered(9, "hi", "Hindi", "57e44fcdb8572391faff64c2ee1fde721af447750a60c7713883d57e40e10afd"),
         Registered(10, "fr", "French", "c9fab979932ec905b4f7873e40317ac2a904c90adedd8fdb04bd07b4c7631eb4"),
