@@ -176,7 +176,9 @@ class Pump:
         )
         own_s = sum(costs_s) + airtime_s
         in_all_s += airtime_s * transmissions(hops or limits.HOPS_ASSUMED)
-        return self.budget.wait_s(own_s, trio.current_time(), transmissions=in_all_s / own_s if own_s else 1, bulk=bulk)
+        return self.budget.wait_s(
+            own_s, trio.current_time(), transmissions=in_all_s / own_s if own_s else 1, bulk=bulk, evenly=bulk
+        )
 
     def budget_wait_s(self, message_bytes: int, peer: str) -> float:
         """As `air_wait_s`, if nothing waited already."""

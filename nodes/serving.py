@@ -165,9 +165,10 @@ class Serving:
         airtime_s = pump.airtime_s(size.air_bytes) + 2 * pump.airtime_s(_REPLY_BYTES)
         work_wait_s = self._admission.backlog_s(now) + work_s
         air_wait_s = self._air_wait_s(pump, peer, airtime_s)
-        if pace_s + crossing_s > ask.deadline_s:
-            why = f"it needs about {pace_s:.0f} s" if pace_s < float("inf") else "its airtime is too small for it"
-            return Refuse(ask.ask_id, RefuseCode.DEADLINE, why)
+        if work_s + crossing_s > ask.deadline_s:
+            return Refuse(ask.ask_id, RefuseCode.DEADLINE, f"it needs about {work_s:.0f} s")
+        if pace_s == float("inf"):
+            return Refuse(ask.ask_id, RefuseCode.DEADLINE, "its airtime is too small for an answer")
         if max(work_wait_s, _MARGIN * air_wait_s) + crossing_s > ask.deadline_s:
             return self._busy(pump, peer, ask, airtime_s, work_wait_s)
         self._expected.pop((pump, peer), None)

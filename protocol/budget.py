@@ -221,10 +221,11 @@ class AirtimeBudget:
         run_up_s: float = 0.0,
         begun: bool = False,
         bulk: bool = False,
+        evenly: bool = False,
     ) -> float:
         """Seconds until `airtime_s` may be sent: 0 for now, infinity for never. See `hindrance`."""
         hindrance = self.hindrance(
-            airtime_s, now, transmissions=transmissions, run_up_s=run_up_s, begun=begun, bulk=bulk
+            airtime_s, now, transmissions=transmissions, run_up_s=run_up_s, begun=begun, bulk=bulk, evenly=evenly
         )
         return hindrance.wait_s if hindrance else 0.0
 
@@ -237,11 +238,13 @@ class AirtimeBudget:
         run_up_s: float = 0.0,
         begun: bool = False,
         bulk: bool = False,
+        evenly: bool = False,
     ) -> Hindrance | None:
         """What keeps `airtime_s` from being sent longest.
 
         `run_up_s`: the part of it that leaves before its last packet; `begun`: it is the rest of a message that has
-        begun to leave; `bulk`: it leaves the reserve for replies alone.
+        begun to leave; `bulk`: it leaves the reserve for replies alone; `evenly`: it is something to be promised, for
+        which the shared air is to last the whole hour.
         How long a busy channel stays so is not known: then the time until there should be a new figure.
         """
         reserve_s = self._reserve_s if bulk and not begun else 0.0
@@ -249,7 +252,7 @@ class AirtimeBudget:
         shared_s = max(airtime_s, min(airtime_s + reserve_s, self.shared_hour_s / transmissions)) * transmissions
         waits = {
             Limit.OWN: self._own_wait_s(own_s, now),
-            Limit.SHARED: self._shared_wait_s(shared_s, now, bulk=bulk and not begun),
+            Limit.SHARED: self._shared_wait_s(shared_s, now, evenly=evenly),
             Limit.BUSY: self._busy_wait_s(run_up_s * transmissions, now),
             Limit.LAW: self._law_wait_s(airtime_s, now),
         }
@@ -286,10 +289,9 @@ class AirtimeBudget:
             return inf
         return max(bucket_wait_s, self._own.wait_s(airtime_s + self._own.total_s(now) - self.hour_s, now))
 
-    def _shared_wait_s(self, airtime_s: float, now: float, *, bulk: bool) -> float:
-        """As `_own_wait_s`; only what can wait is held to the even flow, so that replies have room in the hour."""
+    def _shared_wait_s(self, airtime_s: float, now: float, *, evenly: bool) -> float:
         window_wait_s = self._all.wait_s(airtime_s - self._shared_left_s(now), now)
-        bucket_wait_s = self._shared_bucket.wait_s(airtime_s, self.shared_hour_s, now) if bulk else 0.0
+        bucket_wait_s = self._shared_bucket.wait_s(airtime_s, self.shared_hour_s, now) if evenly else 0.0
         return max(window_wait_s, bucket_wait_s)
 
     def _busy_wait_s(self, run_up_s: float, now: float) -> float:

@@ -106,4 +106,4 @@ def test_a_longer_path_takes_one_relay_more():
 
 
 def test_relays_beside_the_path_are_counted():
-    assert [transmissions(hops) for hops in (0, 1, 3)] == [1, 2.25, 4.75]
+    assert [transmissions(hops) for hops in (0, 1, 3)] == pytest.approx([1, 2.2, 4.6])
