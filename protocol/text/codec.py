@@ -17,7 +17,7 @@ from protocol.text.registry import BROTLI, CODEC_IDS, RAW
 __all__ = ["Loop", "TextCoder"]
 
 _BROTLI_FROM_BYTES: Final = 64
-"""Below that brotli never won."""
+"""Shorter texts gain nothing from brotli."""
 _SAMPLE_BYTES: Final = 256
 """So much of a text is looked at to tell its language."""
 _TRIED: Final = 5
@@ -75,7 +75,7 @@ class TextCoder:
                 coded = self._loop.encode(self._packs[number], plain, about=known, bytes_max=len(best) - 2)
                 if coded is not None:
                     best = bytes([_front(number)]) + coded
-        if len(best) >= _BROTLI_FROM_BYTES:
+        if len(plain) >= _BROTLI_FROM_BYTES:
             import brotli
 
             squeezed = brotli.compress(plain, mode=brotli.MODE_TEXT, lgwin=16)
