@@ -1,4 +1,4 @@
-"""The text model's inner loop, compiled where a C compiler is there: the same bytes as the Python, 100 times sooner.
+"""The text model's inner loop, compiled where a C compiler is there: the same bytes as the Python, thirty times sooner.
 
 Builds `text_loop.c` once into the cache folder and calls it through ctypes. Everything works without it; nothing is
 compiled unless `compiled_loop` is called.

@@ -111,7 +111,9 @@ async def _train(
         trio.from_thread.check_cancelled()
         dim(f"{step}, {100 * done // of} %")
 
-    pack = await trio.to_thread.run_sync(partial(make, language, pieces, recipe_for(language), loop=loop, watch=watch))
+    pack = await trio.to_thread.run_sync(
+        partial(make, language, pieces, recipe_for(language), loop=loop, watch=watch), abandon_on_cancel=True
+    )
     path = out or packs_dir() / f"{number}-{language}.pack"
     if out is None:
         make_folder(path.parent)
