@@ -13,12 +13,15 @@ import msgpack
 import pytest
 
 from nodes.bearers.radio import PRIVATE_PORT
+from nodes.packs import load_packs
 from protocol import codec, limits, messages
 from protocol.codec import UnknownMessageError, decode, encode, to_bitmap
+from protocol.coded import NOTHING_READABLE, read_text, write_text
 from protocol.errors import RefuseCode, RemoteError
 from protocol.fragments import Reassembler, read_frame, split
 from protocol.messages import NUMBERS, Message, ModelOffer, Role, Turn
 from protocol.states import ANSWERER, ASKER, Do
+from protocol.text import REGISTERED, TextCoder
 from protocol.version import VERSION_MAX, VERSION_MIN
 
 PAGE = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
@@ -242,3 +245,16 @@ def test_every_name_from_the_code_in_the_page_exists():
     known |= {word for title in ("Asker words", "Answerer words") for word in meanings(title)}
     assert shown <= known
     assert set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", PAGE)) <= {*messages.__all__}
+
+
+@pytest.mark.parametrize("vector", vectors("Coded text as bytes"), ids=lambda vector: vector["codec"])
+def test_a_text_has_the_bytes_that_the_page_shows(vector):
+    data, text = bytes.fromhex(vector["hex"]), vector["text"]
+    coder = TextCoder({number: pack for number, pack in load_packs().items() if number == data[0]})
+    assert read_text(coder, data, bytes_max=limits.QUESTION_BYTES_MAX) == text
+    assert write_text(coder, text, readable=1 << data[0] if data[0] else NOTHING_READABLE) == data
+    assert vector["codec"] == {0: "raw", 1: "brotli"}.get(data[0]) or vector["codec"] == REGISTERED[data[0]].name
+
+
+def test_the_packs_that_every_node_brings_along_are_those_of_the_registry():
+    assert sum(1 << number for number in REGISTERED) == limits.PACKS_USUAL
