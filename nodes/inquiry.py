@@ -306,7 +306,7 @@ def _why_not(failed: AskFailed, candidate: Candidate, pump: Pump, reason: Remote
     if failed.failure is Failure.REFUSED:
         why, fix = _REFUSALS.get(failed.code, _REFUSALS[RefuseCode.UNKNOWN])
         return _NotThisOneError(RemoteError(f"no answer from {name}", failed.reason or why, fix, code=failed.code))
-    if not failed.heard:
+    if not failed.heard and pump.crowd is None:  # else it may only have had to be silent
         pump.peers.lost(candidate.address)
     if reason is not None and not failed.heard:
         return RemoteError(f"no answer from {name}", f"{reason.what}: {reason.why}", reason.fix)

@@ -42,7 +42,9 @@ _CROWDED_PERCENT, _CROWDED_S = 10.0, 300.0
 has to be silent makes the next figure small."""
 _LOOK_AGAIN_S = 5.0
 _RESERVE_SHARE, _RESERVE_S_MAX = 0.05, 3.0
-"""Of our hour, what answers and beacons leave for short replies: who hears nothing asks again, which costs more."""
+"""Of our hour, what answers leave for short replies: who hears nothing asks again, which costs more."""
+_SHARED_RESERVE_SHARE = 0.08
+"""The same of our part of the shared air, which others' questions use too."""
 _RUN_UP_PERCENT_MAX = BUSY_PERCENT / 2
 """A message begins when its last packet may be expected to leave too; a longer one, when the channel has this room."""
 
@@ -139,7 +141,7 @@ class AirtimeBudget:
         self._own = _Window(_WINDOW_S)
         self._all = _Window(_WINDOW_S)
         self._lately = _Window(_MINUTE_S)
-        self._since = _Window(_MINUTE_S)
+        self._since = _Window(_LOAD_BELIEVED_S)
         self._told_at = -inf
         self._channel_percent = 0.0
         self._sending_percent = 0.0
@@ -204,9 +206,9 @@ class AirtimeBudget:
 
     def utilisation_percent(self, now: float) -> float:
         """Channel utilisation: the radio's last figure, and what we sent since, relays included."""
-        told = self._channel_percent if now - self._told_at < _LOAD_BELIEVED_S else 0.0
-        since_s = self._since.since_s(self._told_at, now)
-        return told + 100 * since_s / _MINUTE_S
+        believed = now - self._told_at < _LOAD_BELIEVED_S
+        since_s = self._since.since_s(self._told_at if believed else now - _MINUTE_S, now)
+        return (self._channel_percent if believed else 0.0) + 100 * since_s / _MINUTE_S
 
     def is_crowded(self, now: float) -> bool:
         """Whether others used much of the air in the last minutes; True while nothing is known."""
@@ -247,12 +249,15 @@ class AirtimeBudget:
         which the shared air is to last the whole hour.
         How long a busy channel stays so is not known: then the time until there should be a new figure.
         """
-        reserve_s = self._reserve_s if bulk and not begun else 0.0
-        own_s = max(airtime_s, min(airtime_s + reserve_s, self.hour_s))
-        shared_s = max(airtime_s, min(airtime_s + reserve_s, self.shared_hour_s / transmissions)) * transmissions
+        in_all_s, keeps = airtime_s * transmissions, bulk and not begun
+        even_wait_s = (
+            self._shared_bucket.wait_s(in_all_s + self._shared_reserve_s, self.shared_hour_s, now) if evenly else 0.0
+        )
         waits = {
-            Limit.OWN: self._own_wait_s(own_s, now),
-            Limit.SHARED: self._shared_wait_s(shared_s, now, evenly=evenly),
+            Limit.OWN: self._own_wait_s(airtime_s, self._reserve_s if keeps else 0.0, now),
+            Limit.SHARED: max(
+                self._shared_wait_s(in_all_s, self._shared_reserve_s if keeps else 0.0, now), even_wait_s
+            ),
             Limit.BUSY: self._busy_wait_s(run_up_s * transmissions, now),
             Limit.LAW: self._law_wait_s(airtime_s, now),
         }
@@ -277,22 +282,26 @@ class AirtimeBudget:
     def _reserve_s(self) -> float:
         return min(_RESERVE_SHARE * self.hour_s, _RESERVE_S_MAX)
 
+    @property
+    def _shared_reserve_s(self) -> float:
+        return _SHARED_RESERVE_SHARE * self.shared_hour_s
+
     def _own_left_s(self, now: float) -> float:
         return min(self._own_bucket.level_s(self.hour_s, now), self.hour_s - self._own.total_s(now))
 
     def _shared_left_s(self, now: float) -> float:
         return self.shared_hour_s - self._all.total_s(now)
 
-    def _own_wait_s(self, airtime_s: float, now: float) -> float:
-        bucket_wait_s = self._own_bucket.wait_s(airtime_s, self.hour_s, now)
+    def _own_wait_s(self, airtime_s: float, reserve_s: float, now: float) -> float:
+        wanted_s = max(airtime_s, min(airtime_s + reserve_s, self.hour_s))
+        bucket_wait_s = self._own_bucket.wait_s(wanted_s, self.hour_s, now)
         if bucket_wait_s == inf:
             return inf
-        return max(bucket_wait_s, self._own.wait_s(airtime_s + self._own.total_s(now) - self.hour_s, now))
+        return max(bucket_wait_s, self._own.wait_s(wanted_s + self._own.total_s(now) - self.hour_s, now))
 
-    def _shared_wait_s(self, airtime_s: float, now: float, *, evenly: bool) -> float:
-        window_wait_s = self._all.wait_s(airtime_s - self._shared_left_s(now), now)
-        bucket_wait_s = self._shared_bucket.wait_s(airtime_s, self.shared_hour_s, now) if evenly else 0.0
-        return max(window_wait_s, bucket_wait_s)
+    def _shared_wait_s(self, airtime_s: float, reserve_s: float, now: float) -> float:
+        wanted_s = max(airtime_s, min(airtime_s + reserve_s, self.shared_hour_s))
+        return self._all.wait_s(wanted_s - self._shared_left_s(now), now)
 
     def _busy_wait_s(self, run_up_s: float, now: float) -> float:
         run_up_percent = min(100 * run_up_s / _MINUTE_S, _RUN_UP_PERCENT_MAX)
