@@ -7,7 +7,6 @@ still on their way. Fields at their default are left out; unknown keys are ignor
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import msgpack
 
 from protocol import limits
-from protocol.coded import NOTHING_READABLE, read_text, write_text
+from protocol.coded import NOTHING_READABLE, read_beginning, read_text, write_text
 from protocol.errors import LocalError, RefuseCode, RemoteError
 from protocol.messages import (
     NUMBERS,
@@ -36,6 +35,7 @@ from protocol.messages import (
 )
 
 __all__ = [
+    "BeginningReader",
     "TextReader",
     "TextWriter",
     "UnknownMessageError",
@@ -53,6 +53,8 @@ TextReader = Callable[[type, int, bytes, int], str | None]
 
 Raises RemoteError.
 """
+BeginningReader = Callable[[int, bytes], str]
+"""Reads as much as is certain of an answer's text: question's id, first bytes of the coded text."""
 
 _TYPES = {number: kind for kind, number in NUMBERS.items()}
 _REQUIRED: Any = object()
@@ -240,6 +242,10 @@ def _read_raw(kind: type, ask_id: int, data: bytes, bytes_max: int) -> str:
     return read_text(None, data, bytes_max=bytes_max)
 
 
+def _read_raw_beginning(ask_id: int, data: bytes) -> str:
+    return read_beginning(None, data, bytes_max=limits.ANSWER_BYTES_MAX)
+
+
 def encode(message: Message, write: TextWriter = _write_raw) -> bytes:
     """Return the wire bytes of `message`, its text coded by `write`; raises LocalError when a field breaks a limit."""
     kind = type(message)
@@ -287,20 +293,15 @@ def decode(data: bytes, read: TextReader = _read_raw) -> Message:
     return message
 
 
-def decode_answer_prefix(data: bytes) -> AnswerPiece | AnswerDone | None:
-    """Read the first bytes of a message whose end is missing: an answer with the text so far, or None.
-
-    Coded text has no beginning that can be read: it is empty then.
-    """
+def decode_answer_prefix(data: bytes, read: BeginningReader = _read_raw_beginning) -> AnswerPiece | AnswerDone | None:
+    """Read the first bytes of a message whose end is missing: an answer with the text so far, or None."""
     try:
         kind, fields, tail = _split(data)
-        if kind not in (AnswerPiece, AnswerDone):
-            return None
-        plain = tail[1 : 1 + limits.ANSWER_BYTES_MAX] if tail.startswith(b"\0") else b""
-        fields["text"] = codecs.getincrementaldecoder("utf-8")().decode(plain)
-    except (RemoteError, UnicodeDecodeError):
+    except RemoteError:
         return None
-    answer: AnswerPiece | AnswerDone = kind(**fields)
+    if kind not in (AnswerPiece, AnswerDone):
+        return None
+    answer: AnswerPiece | AnswerDone = kind(**fields, text=read(fields["ask_id"], tail))
     return answer
 
 

@@ -14,7 +14,7 @@ from protocol.errors import RemoteError
 if TYPE_CHECKING:
     from protocol.text import TextCoder
 
-__all__ = ["NOTHING_READABLE", "UnreadableTextError", "read_text", "write_text"]
+__all__ = ["NOTHING_READABLE", "UnreadableTextError", "read_beginning", "read_text", "write_text"]
 
 NOTHING_READABLE = 0
 """Bitmap of no packs: what every node can read."""
@@ -61,3 +61,12 @@ def read_text(coder: TextCoder | None, data: bytes, *, bytes_max: int, about: st
     if crc_hqx(text.encode(), 0) != int.from_bytes(data[1 : 1 + _CRC_BYTES], "big"):
         raise UnreadableTextError("a text can't be read", "its check does not fit: the packs of the two nodes differ")
     return text
+
+
+def read_beginning(coder: TextCoder | None, data: bytes, *, bytes_max: int, about: str = "") -> str:
+    """Return the text that the first bytes of what `write_text` gave make certain, for the eyes only; never raises."""
+    if data[:1] == bytes((_RAW,)):
+        return data[1 : 1 + bytes_max].decode(errors="ignore")
+    if coder is None or len(data) <= 1 + _CRC_BYTES:
+        return ""
+    return coder.beginning(data[:1] + data[1 + _CRC_BYTES :], about=about, max_bytes=bytes_max)

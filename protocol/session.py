@@ -16,7 +16,7 @@ from protocol import limits
 from protocol.answering import Request
 from protocol.asking import Question
 from protocol.codec import decode, decode_answer_prefix, encode
-from protocol.coded import NOTHING_READABLE, UnreadableTextError, read_text, write_text
+from protocol.coded import NOTHING_READABLE, UnreadableTextError, read_beginning, read_text, write_text
 from protocol.errors import LocalError, RefuseCode, RemoteError
 from protocol.events import AskReceived, AskStopped, BeaconHeard, Dropped, Event, WhoHeard
 from protocol.fragments import Incomplete, Reassembler, read_frame
@@ -272,6 +272,13 @@ class Session:
         except UnreadableTextError as error:
             raise _Unreadable(kind, ask_id, error) from error
 
+    def _read_beginning(self, peer: str, ask_id: int, data: bytes) -> str:
+        question = self._question(peer, ask_id)
+        if question is None:
+            return ""
+        about = question.ask.turns[-1].text
+        return read_beginning(self._coder, data, bytes_max=limits.ANSWER_BYTES_MAX, about=about)
+
     def _take_unreadable(self, unreadable: _Unreadable, peer: str, now: float) -> None:
         self._events.append(Dropped(peer, str(unreadable)))
         if unreadable.kind is Ask:
@@ -335,7 +342,7 @@ class Session:
     def _take_beginning(self, peer: str, transfer: int, now: float) -> None:
         for partial in self._reassembler.incomplete:
             if (partial.peer, partial.transfer) == (peer, transfer):
-                answer = decode_answer_prefix(partial.prefix)
+                answer = decode_answer_prefix(partial.prefix, bound(self._read_beginning, peer))
                 question = self._question(peer, answer.ask_id) if answer else None
                 if answer and question:
                     self._events += question.take_answer(answer, now, missing=len(partial.missing))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from protocol_link import Played, events, new_session, question
 
+from nodes.packs import text_coder
 from protocol.codec import decode, encode
-from protocol.coded import NOTHING_READABLE, UnreadableTextError, read_text, write_text
+from protocol.coded import NOTHING_READABLE, UnreadableTextError, read_beginning, read_text, write_text
 from protocol.errors import RefuseCode, RemoteError
-from protocol.events import AnswerFinished, AskFailed, AskReceived, Dropped, Failure
+from protocol.events import AnswerFinished, AnswerText, AskFailed, AskReceived, Dropped, Failure
 from protocol.fragments import read_frame
 from protocol.messages import AnswerDone, Ask, Beacon, Refuse
 from protocol.session import Session
 
-PACK = 2
+PACK = ENGLISH = 2
 PACK_BITS = 1 << PACK
 WORDS = "The sky is blue because air scatters blue light. "
 
@@ -204,3 +208,48 @@ def test_packs_of_many_peers_take_bounded_room():
     for number in range(300):
         Played(session, f"!{number}").say(Beacon("n", (), 0, 900, 1, 1, PACK_BITS))
     assert len(session._readable) <= 256
+
+
+HELD_OUT = Path(__file__).parent / "benchmarks" / "data" / "en.dev.jsonl"
+STORY = " ".join(json.loads(row)["text"] for row in HELD_OUT.read_text().splitlines())[:1500]
+"""Two packets in the English pack."""
+
+
+def test_the_beginning_of_a_coded_text_is_read_as_far_as_its_bytes_decide():
+    data = write_text(text_coder(), STORY, readable=text_coder().bitmap)
+    assert data[0] == ENGLISH
+    before = ""
+    for end in (*range(10), *range(10, len(data), 41), len(data)):
+        begun = read_beginning(text_coder(), data[:end], bytes_max=10_000)
+        assert STORY.startswith(begun)
+        assert begun.startswith(before)
+        before = begun
+    assert len(before) > 0.9 * len(STORY)
+    assert read_beginning(text_coder(), data, bytes_max=20) == STORY[:20]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x02\0", bytes((PACK + 45, 0, 0, 1, 2, 3)), b"\xc2\0\0abc"])
+def test_what_has_no_readable_beginning_shows_nothing(data):
+    assert read_beginning(text_coder(), data, bytes_max=100) == ""
+    assert read_beginning(None, data, bytes_max=100) == ""
+
+
+def test_an_answer_shows_while_its_second_packet_is_on_the_way():
+    asker, answerer = new_session(1), new_session(2)
+    for session in (asker, answerer):
+        session._coder = text_coder()
+        session._packs = text_coder().bitmap
+    ask_id = ask(asker)
+    carry(asker, answerer)
+    received(answerer)
+    answerer.answer("!sender", AnswerDone(ask_id, 0, STORY))
+    first = answerer.next_packet()
+    assert first is not None
+    assert first.total > 1
+    asker.receive(first.frame, "!sender", 1)
+    (shown,) = events(asker)
+    assert isinstance(shown, AnswerText)
+    assert STORY.startswith(shown.text)
+    assert len(shown.text) > 200
+    stranger = Played(asker, "!stranger")
+    assert stranger.give(stranger.frames(AnswerDone(ask_id, 0, "x" * 300))[:1]) == []

@@ -113,6 +113,17 @@ class TextCoder:
         except UnicodeDecodeError as error:
             raise RemoteError("a coded text is damaged", "what it holds is no UTF-8") from error
 
+    def beginning(self, data: bytes, *, about: str = "", max_bytes: int) -> str:
+        """Return the text that the first bytes of a coded text make certain; empty where they make none.
+
+        Nothing vouches for it until the whole is here.
+        """
+        pack = self._packs.get(data[0] & 63) if data and data[0] >> 6 == FORMAT else None
+        if pack is None:
+            return ""
+        plain = coder.beginning(pack, data[1:], about=about.encode(), bytes_max=max_bytes)
+        return plain.decode(errors="ignore")
+
     def _likeliest(self, plain: bytes, known: bytes, candidates: list[int]) -> int | None:
         """The pack that suits `plain`: by which bytes follow which, then by trying the best on its beginning."""
         if len(candidates) <= 1:

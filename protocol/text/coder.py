@@ -6,6 +6,7 @@ allows. It chooses no pack and knows no codec byte.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from operator import itemgetter
 from typing import Final
 
@@ -13,7 +14,7 @@ from protocol.errors import RemoteError
 from protocol.text.model import predictions
 from protocol.text.pack import Pack
 
-__all__ = ["decode", "encode"]
+__all__ = ["beginning", "decode", "encode"]
 
 _M32: Final = 0xFFFFFFFF
 _END: Final = 0
@@ -50,12 +51,37 @@ def encode(pack: Pack, text: bytes, *, about: bytes = b"", bytes_max: int) -> by
 
 def decode(pack: Pack, data: bytes, *, about: bytes = b"", bytes_max: int) -> bytes:
     """Return the text that `data` codes. Raises RemoteError where it is none, or longer than `bytes_max` bytes."""
+    out = bytearray()
+    for byte, taken in _decoded(pack, data, about):
+        if byte == _END:
+            if taken < len(data):
+                raise RemoteError("a coded text is damaged", "bytes follow its end mark")
+            break
+        if taken > len(data) + _TAIL_MAX:
+            raise RemoteError("a coded text is damaged", "it ends before its end mark")
+        if len(out) == bytes_max:
+            raise RemoteError("a coded text is too long", f"it holds more than {bytes_max} bytes")
+        out.append(byte)
+    return bytes(out)
+
+
+def beginning(pack: Pack, data: bytes, *, about: bytes = b"", bytes_max: int) -> bytes:
+    """Return the text that is certain when only the first bytes of a coded text are here, at most `bytes_max` bytes."""
+    out = bytearray()
+    for byte, taken in _decoded(pack, data, about):
+        if byte == _END or taken > len(data) or len(out) == bytes_max:
+            break
+        out.append(byte)
+    return bytes(out)
+
+
+def _decoded(pack: Pack, data: bytes, about: bytes) -> Iterator[tuple[int, int]]:
+    """Yield each byte, and how many of `data` were needed up to it; those behind its end count as zeros."""
     model = predictions(pack, about)
     p = next(model)
     low, high = 0, _M32
     window = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
     taken = 4
-    out = bytearray()
     while True:
         byte = 0
         for _ in range(8):
@@ -72,16 +98,7 @@ def decode(pack: Pack, data: bytes, *, about: bytes = b"", bytes_max: int) -> by
                 taken += 1
             byte = byte * 2 + one
             p = model.send(one)
-        if byte == _END:
-            break
-        if taken > len(data) + _TAIL_MAX:
-            raise RemoteError("a coded text is damaged", "it ends before its end mark")
-        if len(out) == bytes_max:
-            raise RemoteError("a coded text is too long", f"it holds more than {bytes_max} bytes")
-        out.append(byte)
-    if taken < len(data):
-        raise RemoteError("a coded text is damaged", "bytes follow its end mark")
-    return bytes(out)
+        yield byte, taken
 
 
 def _shortest_between(low: int, high: int) -> bytes:
