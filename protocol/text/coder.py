@@ -51,28 +51,28 @@ def encode(pack: Pack, text: bytes, *, about: bytes = b"", bytes_max: int) -> by
 
 def decode(pack: Pack, data: bytes, *, about: bytes = b"", bytes_max: int) -> bytes:
     """Return the text that `data` codes. Raises RemoteError where it is none, or longer than `bytes_max` bytes."""
-    out = bytearray()
-    for byte, taken in _decoded(pack, data, about):
+    out, decoded = bytearray(), _decoded(pack, data, about)
+    while True:
+        byte, taken = next(decoded)
         if byte == _END:
             if taken < len(data):
                 raise RemoteError("a coded text is damaged", "bytes follow its end mark")
-            break
+            return bytes(out)
         if taken > len(data) + _TAIL_MAX:
             raise RemoteError("a coded text is damaged", "it ends before its end mark")
         if len(out) == bytes_max:
             raise RemoteError("a coded text is too long", f"it holds more than {bytes_max} bytes")
         out.append(byte)
-    return bytes(out)
 
 
 def beginning(pack: Pack, data: bytes, *, about: bytes = b"", bytes_max: int) -> bytes:
     """Return the text that is certain when only the first bytes of a coded text are here, at most `bytes_max` bytes."""
-    out = bytearray()
-    for byte, taken in _decoded(pack, data, about):
+    out, decoded = bytearray(), _decoded(pack, data, about)
+    while True:
+        byte, taken = next(decoded)
         if byte == _END or taken > len(data) or len(out) == bytes_max:
-            break
+            return bytes(out)
         out.append(byte)
-    return bytes(out)
 
 
 def _decoded(pack: Pack, data: bytes, about: bytes) -> Iterator[tuple[int, int]]:
