@@ -313,6 +313,7 @@ def _why_not(failed: AskFailed, candidate: Candidate, pump: Pump, reason: Remote
     why = "it was heard, but the answer did not come in time" if failed.heard else "nothing was heard from it"
     crowd = pump.crowd
     if crowd is not None:
+        pump.peers.busy(candidate.address, trio.current_time() + _CROWD_PASSES_S)
         why = f"{why}: {crowd} of the air is in use here"
         return RemoteError(f"no answer from {name}", why, f"ask again in {_CROWD_PASSES_S} s, when less is going on")
     return RemoteError(f"no answer from {name}", why, "ask again, or wait longer with --deadline")

@@ -26,6 +26,8 @@ BUSY_PERCENT = 25.0
 DUTY_CYCLE = {"EU_868": 0.10, "EU_866": 0.025, "EU_433": 0.10, "UA_433": 0.10, "UA_868": 0.01}
 """Region -> the share of an hour that the law, and so the firmware, lets one radio send."""
 
+_COUNTED_SHARE = 0.95
+"""Of all that meshai nodes send, what is counted where several answer: lost questions are counted by nobody."""
 _HOUR_S = 3600.0
 _WINDOW_S = _HOUR_S + 60.0
 """An hour, and what a packet may wait in the radio: no hour of the air then holds more than this window."""
@@ -37,6 +39,8 @@ _SHARED_START_S = 40.0
 _MINUTE_S = 60.0
 """The time that a utilisation figure covers, and after which the radio tells the next."""
 _LOAD_BELIEVED_S = 300.0
+_ON_ITS_WAY_S = 10.0
+"""What was given to the radio so shortly before a figure may have left after it."""
 _CROWDED_PERCENT, _CROWDED_S = 10.0, 300.0
 """What others use of a minute, meshai nodes that we can't hear included, for us to be patient, and for how long: who
 has to be silent makes the next figure small."""
@@ -181,7 +185,7 @@ class AirtimeBudget:
         kept free, and the rest divided among those who need it; who finds that others took more keeps half a part.
         """
         told = list(used_s)
-        all_s = SHARED_SHARE * _HOUR_S
+        all_s = SHARED_SHARE * _HOUR_S * (_COUNTED_SHARE if told else 1.0)
         part_s = all_s / (len(told) + 1)
         free_s = all_s - sum(part_s if used is None else max(used, part_s / 2) for used in told)
         busy = 1 + sum(used is None or used > part_s / 2 for used in told)
@@ -207,7 +211,7 @@ class AirtimeBudget:
     def utilisation_percent(self, now: float) -> float:
         """Channel utilisation: the radio's last figure, and what we sent since, relays included."""
         believed = now - self._told_at < _LOAD_BELIEVED_S
-        since_s = self._since.since_s(self._told_at if believed else now - _MINUTE_S, now)
+        since_s = self._since.since_s(self._told_at - _ON_ITS_WAY_S if believed else now - _MINUTE_S, now)
         return (self._channel_percent if believed else 0.0) + 100 * since_s / _MINUTE_S
 
     def is_crowded(self, now: float) -> bool:

@@ -132,29 +132,30 @@ def test_the_shared_air_is_divided_equally_among_those_who_do_not_say_what_they_
     budget = AirtimeBudget(0)
     assert budget.shared_hour_s == 360
     budget.share_with([None, None])
-    assert budget.shared_hour_s == 120
+    assert budget.shared_hour_s == 114
+    budget.share_with([])
+    assert budget.shared_hour_s == 360
 
 
 def test_what_an_idle_neighbour_leaves_may_be_used_but_for_half_its_part():
     budget = AirtimeBudget(0)
     budget.share_with([0.0])
-    assert budget.shared_hour_s == 270
+    assert budget.shared_hour_s == 342 - 171 / 2
     budget.share_with([100.0, None, None])
-    assert budget.shared_hour_s == pytest.approx(360 - 100 - 180)
+    assert budget.shared_hour_s == pytest.approx(342 - 100 - 171)
 
 
 def test_who_wakes_up_after_others_took_its_part_keeps_half_of_it():
     budget = AirtimeBudget(0)
-    budget.share_with([270.0])
-    assert budget.shared_hour_s == 90
-    budget.share_with([350.0])
-    assert budget.shared_hour_s == 90
+    for used_s in (257.0, 340.0):
+        budget.share_with([used_s])
+        assert budget.shared_hour_s == 171 / 2
 
 
 def test_what_is_left_over_is_divided_among_those_who_need_it():
-    budget = AirtimeBudget(0)
-    budget.share_with([50.0, 0.0, 0.0, 0.0])  # parts of 72 s; the three idle ones leave 108
-    assert budget.shared_hour_s == pytest.approx(72 + (360 - 50 - 3 * 36 - 72) / 2)
+    budget, part_s = AirtimeBudget(0), 342 / 5
+    budget.share_with([50.0, 0.0, 0.0, 0.0])
+    assert budget.shared_hour_s == pytest.approx(part_s + (342 - 50 - 1.5 * part_s - part_s) / 2)
 
 
 @given(
@@ -192,6 +193,8 @@ def test_what_was_sent_since_the_figure_counts_too():
     budget.spend(1, 102, transmissions=2)
     assert budget.utilisation_percent(103) == pytest.approx(25)
     assert limit_of(budget, 1, 103) is Limit.BUSY
+    budget.told_load(15, 0, 111)
+    assert budget.utilisation_percent(111) == pytest.approx(15 + 2 / 60 * 100)  # it may still wait in the radio
     budget.told_load(15, 0, 160)
     assert budget.utilisation_percent(160) == 15
 
