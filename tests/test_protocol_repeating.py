@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
-from protocol_link import ROUND_TRIP_S, Played, asked, fill, fire, new_session, patience_s, question
+from protocol_link import (
+    ROUND_TRIP_S,
+    Played,
+    asked,
+    fill,
+    fire,
+    new_session,
+    path_time_s,
+    patience_s,
+    question,
+)
 
 from protocol import limits
 from protocol.codec import decode
@@ -41,6 +53,17 @@ def test_a_question_without_any_reply_is_asked_again_whole_ever_more_rarely_and_
         before = now
     assert gaps == [pytest.approx(patience_s(0, repeats)) for repeats in range(5)]
     assert gaps[-1] == pytest.approx(limits.REPEAT_STEADY_S)
+
+
+def test_while_others_use_the_air_a_question_is_repeated_seldom_and_once_only():
+    session = Session(rng=Random(1), path_time=path_time_s, busy=lambda: True)
+    peer, times = Played(session), []
+    session.ask("!b", question(), deadline_s=600, expect_s=0, now=0)
+    assert len(peer.packets(0)) == 1
+    while (now := fire(session)) < 600:
+        times.append(now)
+        assert len(peer.packets(now)) == 1
+    assert times == [pytest.approx(limits.PATIENCE_BUSY_S * sums) for sums in (1, 3, 7)]
 
 
 def test_a_peer_that_holds_the_question_is_asked_without_it_for_what_is_missing():
