@@ -282,3 +282,12 @@ def test_sessions_differ_by_the_randomness_they_get():
         for seed in range(50)
     }
     assert len(ids) == 50
+
+
+def test_what_waits_to_be_sent_can_be_looked_at():
+    session = new_session()
+    assert session.peek_packet() is None
+    ask_id = session.ask("!b", question(), deadline_s=60, expect_s=0, now=0)
+    assert [packet.ask_id for packet in session.waiting()] == [ask_id]
+    assert session.peek_packet() == session.next_packet()
+    assert list(session.waiting()) == []
