@@ -295,7 +295,7 @@ class PhoneDesk:
             left_s=self._pump.budget.left_s(now, transmissions=transmissions(hops)),
             frame_airtime_s=self._bearer.cost(CHUNK_BYTES_MAX).airtime_s,
             hops=hops,
-            utilisation_percent=self._pump.budget.utilisation_percent(now),
+            utilisation_percent=0.0,  # chunks leave one by one, each when the channel has room for it
             waiting=len(self._questions),
         )
 
