@@ -39,6 +39,8 @@ __all__ = ["Inquiry"]
 _TRIES = 4
 _CROWD_PASSES_S = 300
 """When to ask again after others used the air; see `protocol.budget`."""
+_LOOK_AGAIN_S = 60
+"""When to ask again where nothing was heard: by then a lost beacon may have been followed by another."""
 _GRACE_S = 1.0
 """Past the deadline, for the session to say what was heard of the peer until then."""
 
@@ -316,7 +318,7 @@ def _why_not(failed: AskFailed, candidate: Candidate, pump: Pump, reason: Remote
         pump.peers.busy(candidate.address, trio.current_time() + _CROWD_PASSES_S)
         why = f"{why}: {crowd} of the air is in use here"
         return RemoteError(f"no answer from {name}", why, f"ask again in {_CROWD_PASSES_S} s, when less is going on")
-    return RemoteError(f"no answer from {name}", why, "ask again, or wait longer with --deadline")
+    return RemoteError(f"no answer from {name}", why, f"ask again in {_LOOK_AGAIN_S} s, or wait longer with --deadline")
 
 
 def _checked(wish: Wish) -> Wish:

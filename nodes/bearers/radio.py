@@ -239,7 +239,14 @@ class RadioBearer(Bearer):
 
     async def _send_once(self, frame: bytes, number: int, hops: int) -> int:
         """Send a frame and return the `Routing.Error` of our own radio, 0 for none."""
-        packet_id = await self._port.transmit(frame, to=number, port=PRIVATE_PORT, channel=self._channel)
+        reach = hops - 1 if number == BROADCAST and hops and self.info else None
+        packet_id = await self._port.transmit(
+            frame,
+            to=number,
+            port=PRIVATE_PORT,
+            channel=self._channel,
+            hop_limit=None if reach is None or self.info is None else min(reach, self.info.hop_limit),
+        )
         delivery = await self._fate(packet_id, number, self.path_time_s(len(frame), max(1, hops)))
         return delivery.error
 

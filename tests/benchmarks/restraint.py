@@ -60,7 +60,9 @@ ANSWER_TOKENS = 40
 """Texts go as they are here, to save the time of coding: so many tokens of plain text fill a frame, as 140 coded do."""
 Hour = deque[tuple[float, float]]
 """When something was sent in the last hour, and for how long."""
-TOLD = re.compile(r"asks to wait (\d+) s|needs about (\d+) s|could leave in (\d+) s|ask again in (\d+) s")
+TOLD = re.compile(
+    r"asks to wait (\d+) s|needs about (\d+) s|could leave in (\d+) s|ask again in (\d+) s", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
