@@ -62,7 +62,7 @@ _RECIPES: Final = {
     "code": replace(_ONE_TURN, apart_bytes=60),
     "chat": replace(_ONE_TURN, room=200_000),
     "ha": Recipe(room=600_000),
-    "xh": Recipe(room=500_000),
+    "xh": Recipe(room=560_000),
 }
 
 

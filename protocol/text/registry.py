@@ -36,7 +36,7 @@ REGISTERED: Final = {
         Registered(4, "ha", "Hausa", "b02e396f16811961d0e8df0f28c0a007740a10a4fc4ba2c6214f3b46b54ddb27"),
         Registered(5, "yo", "Yoruba", "bfa1193c0e699c768ee44cb2bde2b59964d5c83f17f615992ad20c3972b846ba"),
         Registered(6, "zu", "isiZulu", "ad8c7027d71be6308a895b3e49f19c775a149a4e3d759e7071c18361b182e481"),
-        Registered(7, "xh", "isiXhosa", "4e2789c9edd9f9f9c6d6696769273148578d17fe8fe15f8d75ef7afc32189482"),
+        Registered(7, "xh", "isiXhosa", "7474edd015be9ad78905f485e15a31ed7631e5de9b7a8f67cef188bf62006f74"),
         Registered(8, "es", "Spanish", "b3ffa2f779f03f5fd7d2a00fbfcb81054f7a8683d975518eef00e6b072da6429"),
         Registered(9, "hi", "Hindi", "57e44fcdb8572391faff64c2ee1fde721af447750a60c7713883d57e40e10afd"),
         Registered(10, "fr", "French", "c9fab979932ec905b4f7873e40317ac2a904c90adedd8fdb04bd07b4c7631eb4"),
