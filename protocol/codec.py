@@ -53,8 +53,8 @@ TextReader = Callable[[type, int, bytes, int], str | None]
 
 Raises RemoteError.
 """
-BeginningReader = Callable[[int, bytes], str]
-"""Reads as much as is certain of an answer's text: question's id, first bytes of the coded text."""
+BeginningReader = Callable[[type, int, bytes], str]
+"""Reads as much as is certain of an answer's text: message type, question's id, first bytes of the coded text."""
 
 _TYPES = {number: kind for kind, number in NUMBERS.items()}
 _REQUIRED: Any = object()
@@ -242,7 +242,7 @@ def _read_raw(kind: type, ask_id: int, data: bytes, bytes_max: int) -> str:
     return read_text(None, data, bytes_max=bytes_max)
 
 
-def _read_raw_beginning(ask_id: int, data: bytes) -> str:
+def _read_raw_beginning(kind: type, ask_id: int, data: bytes) -> str:
     return read_beginning(None, data, bytes_max=limits.ANSWER_BYTES_MAX)
 
 
@@ -301,7 +301,7 @@ def decode_answer_prefix(data: bytes, read: BeginningReader = _read_raw_beginnin
         return None
     if kind not in (AnswerPiece, AnswerDone):
         return None
-    answer: AnswerPiece | AnswerDone = kind(**fields, text=read(fields["ask_id"], tail))
+    answer: AnswerPiece | AnswerDone = kind(**fields, text=read(kind, fields["ask_id"], tail))
     return answer
 
 

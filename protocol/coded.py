@@ -7,14 +7,17 @@ asks for it again in a codec that needs no pack. How text is coded is the busine
 from __future__ import annotations
 
 from binascii import crc_hqx
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from protocol import limits
 from protocol.errors import RemoteError
 
 if TYPE_CHECKING:
     from protocol.text import TextCoder
 
-__all__ = ["NOTHING_READABLE", "UnreadableTextError", "read_beginning", "read_text", "write_text"]
+__all__ = ["NOTHING_READABLE", "Texts", "UnreadableTextError", "read_beginning", "read_text", "write_text"]
 
 NOTHING_READABLE = 0
 """Bitmap of no packs: what every node can read."""
@@ -23,7 +26,13 @@ _CRC_BYTES = 2
 
 
 class UnreadableTextError(RemoteError):
-    """A text came whole and can't be decoded here, or decodes to something else than was written."""
+    """A text came whole and can't be decoded here, or decodes to something else than was written.
+
+    `kind` and `ask_id`: the message that it belongs to, where that is known.
+    """
+
+    kind: type | None = None
+    ask_id: int = 0
 
 
 def write_text(coder: TextCoder | None, text: str, *, readable: int, about: str = "") -> bytes:
@@ -70,3 +79,51 @@ def read_beginning(coder: TextCoder | None, data: bytes, *, bytes_max: int, abou
     if coder is None or len(data) <= 1 + _CRC_BYTES:
         return ""
     return coder.beginning(data[:1] + data[1 + _CRC_BYTES :], about=about, max_bytes=bytes_max)
+
+
+class Texts:
+    """What one session writes and reads: in which packs, and which texts are worth the time that reading takes."""
+
+    def __init__(self, coder: TextCoder | None, wanted: Callable[[str, type, int], str | None]) -> None:
+        """`wanted(peer, kind, ask_id)`: what is known about a message's text already, None when nobody waits for it."""
+        self._coder = coder
+        self._wanted = wanted
+        self._packs_of: OrderedDict[str, int] = OrderedDict()
+
+    @property
+    def packs(self) -> int:
+        """Bitmap of the packs that are here."""
+        return self._coder.bitmap if self._coder else NOTHING_READABLE
+
+    def packs_of(self, peer: str) -> int:
+        """Bitmap of the packs that `peer` said it reads."""
+        return self._packs_of.get(peer, NOTHING_READABLE)
+
+    def told(self, peer: str, packs: int) -> None:
+        """Note the packs that a peer reads."""
+        self._packs_of[peer] = packs
+        self._packs_of.move_to_end(peer)
+        if len(self._packs_of) > limits.PEERS_MAX:
+            self._packs_of.popitem(last=False)
+
+    def write(self, text: str, readable: int, about: str) -> bytes:
+        """See `write_text`."""
+        return write_text(self._coder, text, readable=readable, about=about)
+
+    def read(self, peer: str, kind: type, ask_id: int, data: bytes, bytes_max: int) -> str | None:
+        """Read a message's text, if somebody waits for it; see `read_text`."""
+        about = self._wanted(peer, kind, ask_id)
+        if about is None:
+            return None
+        try:
+            return read_text(self._coder, data, bytes_max=bytes_max, about=about)
+        except UnreadableTextError as error:
+            error.kind, error.ask_id = kind, ask_id
+            raise
+
+    def read_beginning(self, peer: str, kind: type, ask_id: int, data: bytes) -> str:
+        """Read what is certain of a message's text, if somebody waits for it; see `read_beginning`."""
+        about = self._wanted(peer, kind, ask_id)
+        if about is None:
+            return ""
+        return read_beginning(self._coder, data, bytes_max=limits.ANSWER_BYTES_MAX, about=about)

@@ -16,7 +16,7 @@ from protocol import limits
 from protocol.answering import Request
 from protocol.asking import Question
 from protocol.codec import decode, decode_answer_prefix, encode
-from protocol.coded import NOTHING_READABLE, UnreadableTextError, read_beginning, read_text, write_text
+from protocol.coded import NOTHING_READABLE, Texts, UnreadableTextError
 from protocol.errors import LocalError, RefuseCode, RemoteError
 from protocol.events import AskReceived, AskStopped, BeaconHeard, Dropped, Event, WhoHeard
 from protocol.fragments import Incomplete, Reassembler, read_frame
@@ -68,16 +68,13 @@ class Session:
         self._rng = rng
         self._path_time = path_time
         self._serves = serves
-        self._coder = coder
-        self._packs = coder.bitmap if coder else NOTHING_READABLE
+        self._texts = Texts(coder, self._wanted)
         self._busy = busy
         self._outbox = Outbox(rng.getrandbits(8), self._encode)
         self._reassembler = Reassembler()
         self._questions: dict[int, Question] = {}
         self._requests: dict[tuple[str, int], Request] = {}
         self._hops: OrderedDict[str, int] = OrderedDict()
-        self._readable: OrderedDict[str, int] = OrderedDict()
-        """By peer, the packs that it said it reads."""
         self._events: deque[Event] = deque()
 
     # Asking
@@ -106,7 +103,7 @@ class Session:
             )
         while (ask_id := self._rng.getrandbits(32)) in self._questions:
             pass
-        ask = Ask(ask_id, model, deadline_s, max_tokens, turns, packs=self._packs)
+        ask = Ask(ask_id, model, deadline_s, max_tokens, turns, packs=self._texts.packs)
 
         def queue(message: Message, copies: int) -> bool:
             return self._outbox.queue(message, peer, copies)
@@ -173,10 +170,10 @@ class Session:
             self._note_heard(peer, hops)
             data = self._reassembler.add(peer, fragment, now)
             if data is not None:
-                self._take(decode(data, bound(self._read_text, peer)), peer, now)
+                self._take(decode(data, bound(self._texts.read, peer)), peer, now)
             elif fragment.total > 1 and self._asked(peer):
                 self._take_beginning(peer, fragment.transfer, now)
-        except _Unreadable as unreadable:
+        except UnreadableTextError as unreadable:
             self._take_unreadable(unreadable, peer, now)
         except RemoteError as error:
             self._events.append(Dropped(peer, str(error)))
@@ -251,35 +248,20 @@ class Session:
         readable, about = NOTHING_READABLE, ""
         if isinstance(message, Ask):
             question = self._questions[message.ask_id]
-            readable = NOTHING_READABLE if question.plainly else self._readable.get(question.peer, NOTHING_READABLE)
+            readable = NOTHING_READABLE if question.plainly else self._texts.packs_of(question.peer)
         elif isinstance(message, AnswerPiece | AnswerDone) and peer is not None:
             ask = self._requests[peer, message.ask_id].ask
             readable, about = ask.packs, ask.turns[-1].text
-        return encode(message, lambda text: write_text(self._coder, text, readable=readable, about=about))
+        return encode(message, lambda text: self._texts.write(text, readable, about))
 
-    def _read_text(self, peer: str, kind: type, ask_id: int, data: bytes, bytes_max: int) -> str | None:
-        """Read a message's text, which takes time: only when somebody waits for it."""
-        about = ""
+    def _wanted(self, peer: str, kind: type, ask_id: int) -> str | None:
+        """What is known about a text that a peer sent: the question of an answer. None when nobody waits for it."""
         if kind is Ask:
-            if not self._serves(peer) or (peer, ask_id) in self._requests:
-                return None
-        elif (question := self._question(peer, ask_id)) is not None:
-            about = question.ask.turns[-1].text
-        else:
-            return None
-        try:
-            return read_text(self._coder, data, bytes_max=bytes_max, about=about)
-        except UnreadableTextError as error:
-            raise _Unreadable(kind, ask_id, error) from error
-
-    def _read_beginning(self, peer: str, ask_id: int, data: bytes) -> str:
+            return "" if self._serves(peer) and (peer, ask_id) not in self._requests else None
         question = self._question(peer, ask_id)
-        if question is None:
-            return ""
-        about = question.ask.turns[-1].text
-        return read_beginning(self._coder, data, bytes_max=limits.ANSWER_BYTES_MAX, about=about)
+        return question.ask.turns[-1].text if question else None
 
-    def _take_unreadable(self, unreadable: _Unreadable, peer: str, now: float) -> None:
+    def _take_unreadable(self, unreadable: UnreadableTextError, peer: str, now: float) -> None:
         self._events.append(Dropped(peer, str(unreadable)))
         if unreadable.kind is Ask:
             self._outbox.queue(Refuse(unreadable.ask_id, RefuseCode.UNREADABLE), peer)
@@ -298,16 +280,10 @@ class Session:
             if len(self._hops) > limits.PEERS_MAX:
                 self._hops.popitem(last=False)
 
-    def _note_packs(self, peer: str, packs: int) -> None:
-        self._readable[peer] = packs
-        self._readable.move_to_end(peer)
-        if len(self._readable) > limits.PEERS_MAX:
-            self._readable.popitem(last=False)
-
     def _take(self, message: Message, peer: str, now: float) -> None:
         match message:
             case Beacon():
-                self._note_packs(peer, message.packs)
+                self._texts.told(peer, message.packs)
                 self._events.append(BeaconHeard(peer, message, self.hops_to(peer)))
             case Who():
                 self._events.append(WhoHeard(peer))
@@ -342,7 +318,7 @@ class Session:
     def _take_beginning(self, peer: str, transfer: int, now: float) -> None:
         for partial in self._reassembler.incomplete:
             if (partial.peer, partial.transfer) == (peer, transfer):
-                answer = decode_answer_prefix(partial.prefix, bound(self._read_beginning, peer))
+                answer = decode_answer_prefix(partial.prefix, bound(self._texts.read_beginning, peer))
                 question = self._question(peer, answer.ask_id) if answer else None
                 if answer and question:
                     self._events += question.take_answer(answer, now, missing=len(partial.missing))
@@ -412,12 +388,3 @@ class Session:
 
     def _asked(self, peer: str) -> bool:
         return any(question.peer == peer for question in self._questions.values())
-
-
-class _Unreadable(Exception):
-    """The text of a message about a question can't be read here."""
-
-    def __init__(self, kind: type, ask_id: int, error: UnreadableTextError) -> None:
-        self.kind = kind
-        self.ask_id = ask_id
-        super().__init__(str(error))

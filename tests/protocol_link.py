@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -49,8 +50,8 @@ def path_time_s(frame_bytes: int, hops: int) -> float:
     return frame_bytes / 200 * hops
 
 
-def new_session(seed: int = 1, *, serves: Callable[[str], bool] = lambda peer: True) -> Session:
-    return Session(rng=Random(seed), path_time=path_time_s, serves=serves)
+def new_session(seed: int = 1, *, serves: Callable[[str], bool] = lambda peer: True, coder: Any = None) -> Session:
+    return Session(rng=Random(seed), path_time=path_time_s, serves=serves, coder=coder)
 
 
 def question(text: str = "Why?") -> tuple[Turn, ...]:

@@ -10,7 +10,7 @@ from protocol_link import Played, events, new_session, question
 
 from nodes.packs import text_coder
 from protocol.codec import decode, encode
-from protocol.coded import NOTHING_READABLE, UnreadableTextError, read_beginning, read_text, write_text
+from protocol.coded import NOTHING_READABLE, Texts, UnreadableTextError, read_beginning, read_text, write_text
 from protocol.errors import RefuseCode, RemoteError
 from protocol.events import AnswerFinished, AnswerText, AskFailed, AskReceived, Dropped, Failure
 from protocol.fragments import read_frame
@@ -49,13 +49,11 @@ def coders(by: int = 0) -> tuple[Shift, Shift]:
     return Shift(texts), Shift(texts, by)
 
 
-def link(by: int = 0) -> tuple[Session, Session]:
-    """An asker and an answerer that know of each other's packs; those differ when `by` is not 0."""
+def link(by: int = 0, *, asker_by: int = 0) -> tuple[Session, Session]:
+    """An asker and an answerer that know of each other's packs; they read others than are written when not 0."""
     mine, theirs = coders(by)
-    asker, answerer = new_session(1), new_session(2)
-    for session, coder in ((asker, mine), (answerer, theirs)):
-        session._coder = coder
-        session._packs = coder.bitmap
+    mine.by = asker_by
+    asker, answerer = new_session(1, coder=mine), new_session(2, coder=theirs)
     answerer.announce(Beacon("house", (), 0, 900, 1, 1, PACK_BITS))
     carry(answerer, asker)
     events(asker)
@@ -132,8 +130,8 @@ def test_question_and_answer_travel_in_a_pack_that_both_have():
 
 
 def test_a_peer_that_told_of_no_packs_is_asked_in_plain_text():
-    asker = new_session(1)
-    asker._coder, _ = coders()
+    mine, _ = coders()
+    asker = new_session(1, coder=mine)
     ask(asker)
     packet = asker.next_packet()
     assert packet is not None
@@ -157,10 +155,9 @@ def test_a_question_that_cannot_be_read_is_asked_again_in_plain_text():
 
 
 def test_an_answer_in_a_pack_that_differs_comes_again_in_plain_text():
-    asker, answerer = link()
+    asker, answerer = link(asker_by=1)
     ask_id = ask(asker)
     carry(asker, answerer)
-    asker._coder.by = 1
     answerer.answer("!sender", AnswerDone(ask_id, 0, WORDS))
     for sender, receiver in ((answerer, asker), (asker, answerer), (answerer, asker)):
         carry(sender, receiver)
@@ -204,10 +201,10 @@ def test_nobody_spends_time_on_the_text_of_a_stranger_or_of_an_answer_that_nobod
 
 
 def test_packs_of_many_peers_take_bounded_room():
-    session = new_session(1)
+    texts = Texts(None, lambda peer, kind, ask_id: None)
     for number in range(300):
-        Played(session, f"!{number}").say(Beacon("n", (), 0, 900, 1, 1, PACK_BITS))
-    assert len(session._readable) <= 256
+        texts.told(f"!{number}", PACK_BITS)
+    assert (texts.packs_of("!0"), texts.packs_of("!299")) == (NOTHING_READABLE, PACK_BITS)
 
 
 HELD_OUT = Path(__file__).parent / "benchmarks" / "data" / "en.dev.jsonl"
@@ -235,10 +232,7 @@ def test_what_has_no_readable_beginning_shows_nothing(data):
 
 
 def test_an_answer_shows_while_its_second_packet_is_on_the_way():
-    asker, answerer = new_session(1), new_session(2)
-    for session in (asker, answerer):
-        session._coder = text_coder()
-        session._packs = text_coder().bitmap
+    asker, answerer = new_session(1, coder=text_coder()), new_session(2, coder=text_coder())
     ask_id = ask(asker)
     carry(asker, answerer)
     received(answerer)
