@@ -241,17 +241,24 @@ class Pump:
 
     def neighbours_changed(self) -> None:
         """Divide the shared air anew among the nodes that answer here."""
-        self.budget.share_with(None for _ in self.peers.fresh(trio.current_time()))
+        self.budget.share_with(len(self.peers.fresh(trio.current_time())))
 
     def _receive(self, received: Received) -> None:
         now, cost = trio.current_time(), self.bearer.cost(len(received.frame))
         times = transmissions(max(1, received.hops))
-        self.budget.heard(cost.airtime_s, now, transmissions=times)
+        self.budget.heard(cost.airtime_s, now, transmissions=times, part=self._part_of(received))
         if not received.broadcast:
             self.shares.charge(received.peer, cost.airtime_s * times, now)
             self._charge(received.peer, None, cost * max(1, received.hops))
         self.session.receive(received.frame, received.peer, now, hops=received.hops)
         self.wake()
+
+    def _part_of(self, received: Received) -> float:
+        """How much of what was heard counts as ours: nodes that answer count their own news and share what asks all."""
+        if not received.broadcast:
+            return 1.0
+        answering = {peer.address for peer in self.peers.fresh(trio.current_time())}
+        return 0.0 if received.peer in answering else 1 / (1 + len(answering))
 
     def _charge(self, peer: str, ask_id: int | None, cost: Cost) -> None:
         account = self._accounts.get(ask_id) if ask_id is not None else None

@@ -8,7 +8,6 @@ are seconds of air; `transmissions` says how often a packet goes on the air, rel
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
@@ -23,11 +22,20 @@ SHARED_SHARE = 0.10
 """The sends of all meshai nodes here, relays included, as a share of the time."""
 BUSY_PERCENT = 25.0
 """Channel utilisation at which we stop, as the firmware's own modules do (`airtime.cpp`, polite)."""
-DUTY_CYCLE = {"EU_868": 0.10, "EU_866": 0.025, "EU_433": 0.10, "UA_433": 0.10, "UA_868": 0.01}
+DUTY_CYCLE = {
+    "EU_868": 0.10,
+    "EU_866": 0.025,
+    "EU_433": 0.10,
+    "EU_N_868": 0.10,
+    "TH": 0.10,
+    "UA_433": 0.10,
+    "UA_868": 0.01,
+}
 """Region -> the share of an hour that the law, and so the firmware, lets one radio send."""
 
-_COUNTED_SHARE = 0.95
-"""Of all that meshai nodes send, what is counted where several answer: lost questions are counted by nobody."""
+_COUNTED_SHARE = 0.88
+"""Of all that may be sent, what is divided where several answer: relays are estimated, and lost questions counted by
+nobody. More broke the limit in one hour of sixty."""
 _HOUR_S = 3600.0
 _WINDOW_S = _HOUR_S + 60.0
 """An hour, and what a packet may wait in the radio: no hour of the air then holds more than this window."""
@@ -166,10 +174,10 @@ class AirtimeBudget:
         self._since.add(airtime_s * transmissions, now)
         self.heard(airtime_s, now, transmissions=transmissions)
 
-    def heard(self, airtime_s: float, now: float, *, transmissions: float = 1.0) -> None:
-        """Note a packet of another node that counts as ours: it was sent to us, or asks everybody."""
-        self._shared_bucket.take(airtime_s * transmissions, self.shared_hour_s, now)
-        self._all.add(airtime_s * transmissions, now)
+    def heard(self, airtime_s: float, now: float, *, transmissions: float = 1.0, part: float = 1.0) -> None:
+        """Note a packet of another node, of which `part` counts as ours: all of one that was sent to us."""
+        self._shared_bucket.take(part * airtime_s * transmissions, self.shared_hour_s, now)
+        self._all.add(part * airtime_s * transmissions, now)
         self._lately.add(airtime_s * transmissions, now)
 
     def told_load(self, channel_percent: float, sending_percent: float, now: float) -> None:
@@ -178,18 +186,13 @@ class AirtimeBudget:
             self._crowded_at = now
         self._channel_percent, self._sending_percent, self._told_at = channel_percent, sending_percent, now
 
-    def share_with(self, used_s: Iterable[float | None]) -> None:
-        """Divide the shared air with the other nodes that answer here, given what each told of its last hour.
+    def share_with(self, neighbours: int) -> None:
+        """Divide the shared air equally with so many other nodes that answer here.
 
-        None stands for one that tells nothing: it is left its whole part. Of one that tells, only half its part is
-        kept free, and the rest divided among those who need it; who finds that others took more keeps half a part.
+        What an idle one leaves stays free: lent by what beacons tell of the last hour, it was taken by several at once.
         """
-        told = list(used_s)
-        all_s = SHARED_SHARE * _HOUR_S * (_COUNTED_SHARE if told else 1.0)
-        part_s = all_s / (len(told) + 1)
-        free_s = all_s - sum(part_s if used is None else max(used, part_s / 2) for used in told)
-        busy = 1 + sum(used is None or used > part_s / 2 for used in told)
-        self.shared_hour_s = max(part_s / 2, min(free_s, part_s + (free_s - part_s) / busy))
+        share = SHARED_SHARE * (_COUNTED_SHARE if neighbours else 1.0)
+        self.shared_hour_s = share * _HOUR_S / (1 + neighbours)
 
     # What may be sent
 
