@@ -24,6 +24,7 @@ __all__ = [
     "Cost",
     "Engine",
     "Finished",
+    "OutgoingPacket",
     "Prompt",
     "RadioAck",
     "RadioChannel",
@@ -350,6 +351,26 @@ class RadioRoute:
 RadioEvent = RadioUp | RadioDown | RadioPacket | RadioAck | RadioLoad | RadioNode | RadioRoute
 
 
+@dataclass(frozen=True, slots=True)
+class OutgoingPacket:
+    """A data packet for a radio's queue."""
+
+    payload: bytes
+    to: int
+    port: int
+    channel: int = 0
+    """An index of `RadioInfo.channels`."""
+    want_ack: bool = False
+    want_response: bool = False
+    """Whether the receiver's program is asked for an answer."""
+    reply_id: int = 0
+    """The packet that a person's app shows it as a reply to."""
+    hop_limit: int | None = None
+    """None for the radio's own."""
+    packet_id: int = 0
+    """0 until it has one."""
+
+
 class RadioPort(ABC):
     """A Meshtastic radio, real or virtual, as the radio bearer sees it."""
 
@@ -361,7 +382,6 @@ class RadioPort(ABC):
         Raises LocalError only for what waiting can't mend, such as a missing permission.
         """
 
-    @abstractmethod
     async def transmit(
         self,
         payload: bytes,
@@ -374,12 +394,16 @@ class RadioPort(ABC):
         reply_id: int = 0,
         hop_limit: int | None = None,
     ) -> int:
+        """As `hand_over`, for a packet with these fields."""
+        packet = OutgoingPacket(payload, to, port, channel, want_ack, want_response, reply_id, hop_limit)
+        return await self.hand_over(packet)
+
+    @abstractmethod
+    async def hand_over(self, packet: OutgoingPacket) -> int:
         """Hand one data packet to the radio's queue and return its packet id.
 
-        `channel` is an index of `RadioInfo.channels`; `want_response` asks the receiver's program for an answer;
-        `reply_id` is the packet that a person's app shows it as a reply to. Priority is BACKGROUND, so that people's
-        own messages pass it. Waits while the radio's queue is full; never blocks the trio thread. Raises LocalError
-        when the radio is gone.
+        Priority is BACKGROUND, so that people's own messages pass it. Waits while the radio's queue is full; never
+        blocks the trio thread. Raises LocalError when the radio is gone.
         """
 
     @abstractmethod

@@ -12,6 +12,7 @@ import trio
 from nodes.bearers.deliveries import routing_error_of_status
 from nodes.interfaces import (
     ChannelKey,
+    OutgoingPacket,
     RadioAck,
     RadioChannel,
     RadioDown,
@@ -120,37 +121,27 @@ class VirtualRadioPort(RadioPort):
             deliver(RadioDown(attachment.reason))
             await trio.sleep(_REATTACH_S)
 
-    async def transmit(
-        self,
-        payload: bytes,
-        *,
-        to: int,
-        port: int,
-        channel: int = 0,
-        want_ack: bool = False,
-        want_response: bool = False,
-        reply_id: int = 0,
-        hop_limit: int | None = None,
-    ) -> int:
+    async def hand_over(self, packet: OutgoingPacket) -> int:
         """Hand one packet to the radio's queue and return its id; waits while the queue is full."""
         await trio.lowlevel.checkpoint()
         await self._radio.until_free()
         if not self._radio.is_on:
             raise LocalError("the radio is gone", "it was switched off", "switch it on again")
-        packet = Packet(
-            self._radio.node_number,
-            to,
-            0,
-            port,
-            payload,
-            want_ack,
-            hop_limit or 0,
-            reply_id=reply_id,
-            want_response=want_response,
-            priority=Priority.BACKGROUND,
-            channel=channel,
+        return self._radio.submit(
+            Packet(
+                self._radio.node_number,
+                packet.to,
+                0,
+                packet.port,
+                packet.payload,
+                packet.want_ack,
+                packet.hop_limit or 0,
+                reply_id=packet.reply_id,
+                want_response=packet.want_response,
+                priority=Priority.BACKGROUND,
+                channel=packet.channel,
+            )
         )
-        return self._radio.submit(packet)
 
     async def request_node_info(self, number: int, *, channel: int = 0) -> None:
         """Introduce this radio to that one and ask for the same; see RadioPort."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
-from nodes.interfaces import RadioDown, RadioEvent, RadioInfo, RadioPort, RadioUp
+from nodes.interfaces import OutgoingPacket, RadioDown, RadioEvent, RadioInfo, RadioPort, RadioUp
 from nodes.radio_check import Finding, Judgement
 from nodes.trace import Trace
 from protocol.errors import LocalError
@@ -44,30 +44,10 @@ class GatedPort(RadioPort):
 
         await self._port.run(take)
 
-    async def transmit(
-        self,
-        payload: bytes,
-        *,
-        to: int,
-        port: int,
-        channel: int = 0,
-        want_ack: bool = False,
-        want_response: bool = False,
-        reply_id: int = 0,
-        hop_limit: int | None = None,
-    ) -> int:
+    async def hand_over(self, packet: OutgoingPacket) -> int:
         """Hand one packet to the radio; see RadioPort. Raises LocalError where nothing may be sent."""
         self._check()
-        return await self._port.transmit(
-            payload,
-            to=to,
-            port=port,
-            channel=channel,
-            want_ack=want_ack,
-            want_response=want_response,
-            reply_id=reply_id,
-            hop_limit=hop_limit,
-        )
+        return await self._port.hand_over(packet)
 
     async def request_node_info(self, number: int, *, channel: int = 0) -> None:
         """Exchange node information; see RadioPort. Raises LocalError where nothing may be sent."""

@@ -20,12 +20,12 @@ from nodes.bearers.supervised_port import (
     Configured,
     Driver,
     Lost,
-    Outgoing,
     QueueReport,
     Report,
     SupervisedPort,
     Unread,
 )
+from nodes.interfaces import OutgoingPacket
 from nodes.trace import Trace
 from protocol.errors import LocalError
 
@@ -94,7 +94,7 @@ class _MeshtasticDriver(Driver):
         own = self._nodes.get(self._interface.myInfo.my_node_num)
         return bytes(own.user.SerializeToString()) if own else b""
 
-    def write(self, packet: Outgoing | None) -> None:
+    def write(self, packet: OutgoingPacket | None) -> None:
         """Write past the library's queue: that blocks for ever when full, and repeats what got no queue status."""
         from meshtastic.protobuf import mesh_pb2
 

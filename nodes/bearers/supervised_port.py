@@ -17,6 +17,7 @@ import trio
 
 from nodes.bearers.deliveries import routing_error_of_status
 from nodes.interfaces import (
+    OutgoingPacket,
     RadioAck,
     RadioDown,
     RadioEvent,
@@ -31,7 +32,7 @@ from nodes.interfaces import (
 from nodes.trace import Trace
 from protocol.errors import LocalError
 
-__all__ = ["Configured", "Driver", "Lost", "Outgoing", "QueueReport", "Report", "SupervisedPort", "Unread"]
+__all__ = ["Configured", "Driver", "Lost", "QueueReport", "Report", "SupervisedPort", "Unread"]
 
 _PAUSE_S_MIN, _PAUSE_S_MAX = 1.0, 30.0
 _CONFIGURE_S, _CLOSE_S = 30.0, 3.0
@@ -39,23 +40,6 @@ _HEARTBEAT_S, _SILENCE_S = 20.0, 60.0
 _ASK_AGAIN_S = 2.0
 """A radio does not say when its full queue has room again: how often it is asked."""
 _NODE_INFO_PORT, _TRACEROUTE_PORT = 4, 70
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A data packet for the radio."""
-
-    packet_id: int
-    """0 until the driver gives it one."""
-    payload: bytes
-    to: int
-    port: int
-    channel: int
-    want_ack: bool
-    want_response: bool
-    reply_id: int
-    hop_limit: int | None
-    """None until the radio's own limit is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +99,7 @@ class Driver(ABC):
         """Meshtastic's `User` message of the radio itself, without blocking."""
 
     @abstractmethod
-    def write(self, packet: Outgoing | None) -> None:
+    def write(self, packet: OutgoingPacket | None) -> None:
         """Write one packet, or with None a heartbeat, which the radio answers with a queue report."""
 
 
@@ -157,23 +141,11 @@ class SupervisedPort(RadioPort):
             await trio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_S_MAX)
 
-    async def transmit(
-        self,
-        payload: bytes,
-        *,
-        to: int,
-        port: int,
-        channel: int = 0,
-        want_ack: bool = False,
-        want_response: bool = False,
-        reply_id: int = 0,
-        hop_limit: int | None = None,
-    ) -> int:
+    async def hand_over(self, packet: OutgoingPacket) -> int:
         """Hand one data packet to the radio; see RadioPort."""
         if self._link is None:
             raise LocalError("the radio is not connected", "nobody has opened it yet")
-        packet = Outgoing(0, payload, to, port, channel, want_ack, want_response, reply_id, hop_limit)
-        return await self._link.transmit(packet)
+        return await self._link.hand_over(packet)
 
     async def request_node_info(self, number: int, *, channel: int = 0) -> None:
         """Send our radio's own node information and ask for that one's; see RadioPort."""
@@ -203,7 +175,7 @@ class _Link:
         self._driver, self._deliver, self._trace = driver, deliver, trace
         self._token = trio.lowlevel.current_trio_token()
         self._told, self._reports = trio.open_memory_channel[Report](math.inf)
-        self._outbox, self._unsent = trio.open_memory_channel[Outgoing | None](0)
+        self._outbox, self._unsent = trio.open_memory_channel[OutgoingPacket | None](0)
         self._up, self._lost, self._queue_told = trio.Event(), trio.Event(), trio.Event()
         self._reason = "the radio has not answered yet"
         self._heard_at_s = trio.current_time()
@@ -234,7 +206,7 @@ class _Link:
         """Meshtastic's `User` message of the radio itself."""
         return self._driver.own_node_info()
 
-    async def transmit(self, packet: Outgoing) -> int:
+    async def hand_over(self, packet: OutgoingPacket) -> int:
         """Wait for room in the radio's queue and send; returns the packet's id."""
         await trio.lowlevel.checkpoint()
         try:
@@ -259,7 +231,7 @@ class _Link:
         if waiting.cancelled_caught:
             await self._send(None)
 
-    async def _send(self, packet: Outgoing | None) -> None:
+    async def _send(self, packet: OutgoingPacket | None) -> None:
         """Pass a packet, or a heartbeat, to the task that writes."""
         packet_id = packet.packet_id if packet else 0
         self._unreported.append(packet_id)
