@@ -17,11 +17,12 @@ from simulator.settings import RadioSettings
 from simulator.topology import line
 
 
-async def shown(neighbourhood, capsys, seconds, act, as_json=False):
-    """What is printed while `act` happens."""
+async def shown(neighbourhood, capsys, seconds, act, as_json=False, after_s=0):
+    """What is printed in so many seconds from when `act` happens, which is `after_s` after the view began."""
     view = AirView(neighbourhood, as_json=as_json)
     async with trio.open_nursery() as nursery:
         await nursery.start(view.run)
+        await trio.sleep(after_s)
         act()
         await trio.sleep(seconds)
         nursery.cancel_scope.cancel()
@@ -58,7 +59,7 @@ async def test_refusals_say_why_and_what_nobody_heard_is_said(autojump_clock, ca
 
 async def test_once_a_minute_the_load_is_told_unless_nothing_flew(autojump_clock, capsys):
     async with mesh(line(2)) as (neighbourhood, phones, _):
-        lines = await shown(neighbourhood, capsys, 200, lambda: phones["A"].send(payload=bytes(200)))
+        lines = await shown(neighbourhood, capsys, 200, lambda: phones["A"].send(payload=bytes(200)), after_s=15)
         loads = [line for line in lines if line.startswith("last minute")]
         assert loads == ["last minute: channel in use A 6 %, B 6 %; 2 transmissions, 3.8 s of air"]
 
