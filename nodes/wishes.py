@@ -43,6 +43,7 @@ class Answer:
     hops: int
     """Transmissions along the path to who answered first; 0 for this node."""
     tokens: int
+    """0 when a peer did not say: over radio it doesn't, to save bytes."""
     truncated: bool
     seconds: float
     cost: Cost

@@ -297,7 +297,7 @@ class AirtimeBudget:
         return min(self._own_bucket.level_s(self.hour_s, now), self.hour_s - self._own.total_s(now))
 
     def _shared_left_s(self, now: float) -> float:
-        return self.shared_hour_s - self._all.total_s(now)
+        return self.shared_hour_s - self.used_s(now)
 
     def _own_wait_s(self, airtime_s: float, reserve_s: float, now: float) -> float:
         wanted_s = max(airtime_s, min(airtime_s + reserve_s, self.hour_s))
