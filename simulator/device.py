@@ -17,13 +17,13 @@ import trio
 
 from protocol.airtime import Preset
 from simulator.channels import Tuning, shown_name, tuning
-from simulator.clientlimits import ClientLimits, Limit
-from simulator.firmware import Firmware
-from simulator.host import Host, QueueStatus
+from simulator.firmware.clientlimits import ClientLimits, Limit
+from simulator.firmware.core import Firmware
+from simulator.firmware.host import Host, QueueStatus
+from simulator.firmware.sealing import Identity
+from simulator.firmware.settings import KnownNode, RadioSettings, key_pair, public_key
 from simulator.medium import Medium, Station, Timer
 from simulator.packet import TELEMETRY_PORT, TEXT_PORT, Packet
-from simulator.sealing import Identity
-from simulator.settings import KnownNode, RadioSettings, key_pair, public_key
 
 if TYPE_CHECKING:
     from random import Random

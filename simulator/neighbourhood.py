@@ -1,7 +1,7 @@
 """A neighbourhood of virtual radios on one medium: built from a topology and a seed, run by one task.
 
 Everything random in it follows from the seed. It serves its radios over TCP to real Meshtastic programs when asked to;
-what they say there is the business of `simulator.streamapi`.
+what they say there is the business of `simulator.clients.streamapi`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from protocol.airtime import DEFAULT_PRESET, Preset
 from protocol.errors import LocalError
 from simulator.channels import shown_name
 from simulator.device import VirtualRadio
+from simulator.firmware.settings import KnownNode, RadioSettings
 from simulator.medium import Link, Medium
-from simulator.settings import KnownNode, RadioSettings
 from simulator.topology import Topology, node_numbers
 
 __all__ = ["Neighbourhood", "RadioAddress"]
@@ -90,7 +90,7 @@ class Neighbourhood:
 
         `ports` fixes a radio's port; the others get free ones. Raises LocalError when a port is taken.
         """
-        from simulator.streamapi import listen, serve_radio
+        from simulator.clients.streamapi import listen, serve_radio
 
         async with AsyncExitStack() as stack:
             listeners = {

@@ -28,7 +28,9 @@ from nodes.interfaces import (
 from protocol.airtime import PRESETS
 from protocol.errors import LocalError
 from simulator.device import Client, VirtualRadio
-from simulator.host import QueueStatus
+from simulator.firmware.host import QueueStatus
+from simulator.firmware.payloads import read_metrics, read_route
+from simulator.firmware.settings import KnownNode, RadioSettings
 from simulator.packet import (
     NODEINFO_PORT,
     ROUTING_PORT,
@@ -38,8 +40,6 @@ from simulator.packet import (
     Priority,
     routing_error,
 )
-from simulator.payloads import read_metrics, read_route
-from simulator.settings import KnownNode, RadioSettings
 
 __all__ = ["VirtualRadioPort"]
 

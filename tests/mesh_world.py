@@ -19,9 +19,9 @@ from nodes.trace import Trace
 from nodes.wishes import Wish
 from protocol.airtime import PRESETS
 from protocol.messages import Role, Turn
+from simulator.firmware.settings import RadioSettings
 from simulator.neighbourhood import Neighbourhood
 from simulator.radio import VirtualRadioPort
-from simulator.settings import RadioSettings
 from simulator.topology import Topology, line
 
 SKY = "Because air scatters blue light more than red light."

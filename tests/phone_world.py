@@ -20,9 +20,9 @@ from nodes.phone_text import PhoneSettings
 from nodes.trace import Trace
 from protocol.airtime import PRESETS
 from simulator.channels import Channel
+from simulator.firmware.settings import RadioSettings
 from simulator.neighbourhood import Neighbourhood
 from simulator.radio import VirtualRadioPort
-from simulator.settings import RadioSettings
 from simulator.topology import Topology, full
 
 STREET = Channel("street", bytes(range(16)))

@@ -6,9 +6,9 @@ import trio
 
 from protocol.airtime import PRESETS
 from simulator.device import Client
+from simulator.firmware.settings import RadioSettings
 from simulator.neighbourhood import Neighbourhood
 from simulator.packet import BROADCAST, ROUTING_PORT, TELEMETRY_PORT, Packet
-from simulator.settings import RadioSettings
 from simulator.topology import Topology
 
 LONG_FAST = PRESETS["LONG_FAST"]

@@ -13,7 +13,7 @@ import trio
 from radio_world import mesh, number
 
 from meshai.airview import AirView
-from simulator.settings import RadioSettings
+from simulator.firmware.settings import RadioSettings
 from simulator.topology import line
 
 

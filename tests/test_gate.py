@@ -14,9 +14,9 @@ from nodes.trace import Trace
 from protocol.airtime import PRESETS
 from protocol.errors import LocalError
 from simulator.channels import Channel
+from simulator.firmware.settings import RadioSettings
 from simulator.neighbourhood import Neighbourhood
 from simulator.radio import VirtualRadioPort
-from simulator.settings import RadioSettings
 from simulator.topology import line
 
 ROLE = Finding(Severity.WARNING, "the radio's role is ROUTER", "why", "fix")

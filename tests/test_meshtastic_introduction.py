@@ -10,7 +10,7 @@ from radio_ports import running
 from nodes.bearers.meshtastic_port import MeshtasticPort
 from nodes.interfaces import ChannelKey, RadioChannel, RadioDown, RadioLoad, RadioUp
 from nodes.trace import Trace
-from simulator.streamapi import FrameDecoder, frame
+from simulator.clients.streamapi import FrameDecoder, frame
 
 pytestmark = pytest.mark.realtime
 

@@ -18,10 +18,10 @@ from nodes.bearers.meshtastic_port import MeshtasticPort
 from nodes.interfaces import RadioAck, RadioDown, RadioPacket, RadioUp
 from nodes.trace import Trace
 from protocol.errors import LocalError
-from simulator import phoneapi
+from simulator.clients import phoneapi
+from simulator.clients.streamapi import frame
 from simulator.neighbourhood import Neighbourhood
 from simulator.radio import VirtualRadioPort
-from simulator.streamapi import frame
 from simulator.topology import line
 
 pytestmark = pytest.mark.realtime

@@ -18,9 +18,9 @@ from nodes.node import Node, NodeSettings
 from nodes.trace import Trace
 from protocol.errors import LocalError, RemoteError
 from simulator.channels import Channel
+from simulator.firmware.settings import RadioSettings
 from simulator.medium import Transmission
 from simulator.radio import VirtualRadioPort
-from simulator.settings import RadioSettings
 from simulator.topology import line
 
 OWN = (Channel("meshai", bytes(range(32))),)

@@ -22,8 +22,8 @@ from nodes.radio_check import SetUp, judge
 from nodes.radio_setup import Wishes, check_kept, plan_setup
 from nodes.trace import Trace
 from protocol.airtime import PRESETS
+from simulator.firmware.settings import RadioSettings
 from simulator.neighbourhood import Neighbourhood
-from simulator.settings import RadioSettings
 from simulator.topology import line
 
 pytestmark = pytest.mark.realtime

@@ -7,11 +7,11 @@ import trio
 from radio_world import PLAIN, mesh, number
 
 from protocol.airtime import PRESETS
-from simulator.airload import AirLoad
 from simulator.channels import REGIONS
-from simulator.clientlimits import ClientLimits, Limit
+from simulator.firmware.airload import AirLoad
+from simulator.firmware.clientlimits import ClientLimits, Limit
+from simulator.firmware.settings import RadioSettings, key_pair
 from simulator.packet import BROADCAST, ROUTING_PORT, Packet, RoutingError
-from simulator.settings import RadioSettings, key_pair
 from simulator.topology import line
 
 STOCK = RadioSettings()

@@ -8,9 +8,9 @@ import trio
 from meshtastic.protobuf import admin_pb2, channel_pb2, config_pb2, mesh_pb2, module_config_pb2
 from radio_world import PLAIN, mesh, number
 
-from simulator.conversation import Conversation
+from simulator.clients.conversation import Conversation
+from simulator.firmware.settings import RadioSettings
 from simulator.packet import BROADCAST, Cipher, Packet
-from simulator.settings import RadioSettings
 from simulator.topology import line
 
 

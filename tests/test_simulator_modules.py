@@ -8,6 +8,8 @@ import trio
 from meshtastic.protobuf import config_pb2, mesh_pb2, telemetry_pb2
 from radio_world import PLAIN, mesh, number
 
+from simulator.firmware.payloads import DeviceMetrics, NodeInfo, Route, read_metrics, read_node_info, read_route
+from simulator.firmware.settings import ROLES, RadioSettings
 from simulator.packet import (
     ADMIN_PORT,
     BROADCAST,
@@ -17,8 +19,6 @@ from simulator.packet import (
     TRACEROUTE_PORT,
     RoutingError,
 )
-from simulator.payloads import DeviceMetrics, NodeInfo, Route, read_metrics, read_node_info, read_route
-from simulator.settings import ROLES, RadioSettings
 from simulator.topology import full, line
 
 STOCK = RadioSettings()

@@ -14,10 +14,10 @@ from radio_world import PLAIN, diamond, mesh, number
 
 from protocol.errors import LocalError
 from simulator.channels import Channel
+from simulator.firmware.relaying import relay_wait_slots
+from simulator.firmware.settings import REBROADCAST_MODES, ROLES, RadioSettings
 from simulator.kernel import run
 from simulator.packet import RoutingError
-from simulator.relaying import relay_wait_slots
-from simulator.settings import REBROADCAST_MODES, ROLES, RadioSettings
 from simulator.topology import full, line
 
 STOCK = RadioSettings()

@@ -11,8 +11,8 @@ from radio_world import LONG_FAST, PLAIN, Phone, mesh, number
 
 from protocol.errors import LocalError
 from simulator.channels import DEFAULT_KEY, Channel, channel_hash, expanded_key, shown_name, tuning
+from simulator.firmware.settings import RadioSettings
 from simulator.packet import BROADCAST, ROUTING_PORT, Cipher, Packet, RoutingError
-from simulator.settings import RadioSettings
 from simulator.topology import line
 
 PRIMARY = Channel()

@@ -9,8 +9,8 @@ import trio
 from pubsub import pub
 
 from protocol.airtime import PRESETS
+from simulator.firmware.settings import RadioSettings
 from simulator.neighbourhood import Neighbourhood
-from simulator.settings import RadioSettings
 from simulator.topology import line
 
 pytestmark = pytest.mark.realtime

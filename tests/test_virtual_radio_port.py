@@ -19,10 +19,10 @@ from nodes.interfaces import (
 from protocol.airtime import PRESETS, Preset
 from protocol.errors import LocalError
 from simulator.channels import Channel, channel_hash
+from simulator.firmware.settings import RadioSettings
 from simulator.neighbourhood import Neighbourhood
 from simulator.packet import Cipher, Packet
 from simulator.radio import VirtualRadioPort
-from simulator.settings import RadioSettings
 from simulator.topology import line
 
 

@@ -11,9 +11,9 @@ from meshtastic.protobuf import admin_pb2, channel_pb2, config_pb2, mesh_pb2, mo
 from protocol.airtime import PRESETS
 from protocol.errors import LocalError
 from simulator.channels import Channel
+from simulator.clients.streamapi import FrameDecoder, frame
+from simulator.firmware.settings import RadioSettings
 from simulator.neighbourhood import Neighbourhood
-from simulator.settings import RadioSettings
-from simulator.streamapi import FrameDecoder, frame
 from simulator.topology import line
 
 

@@ -15,8 +15,8 @@ from meshai.run import StdinLines, run, tell, tell_json
 from nodes.bearers.radio import address_of
 from protocol.airtime import PRESETS, preset_named
 from protocol.errors import LocalError
+from simulator.firmware.settings import ROLES, RadioSettings
 from simulator.neighbourhood import Neighbourhood, RadioAddress
-from simulator.settings import ROLES, RadioSettings
 from simulator.topology import full, line
 
 __all__ = ["command"]

@@ -39,10 +39,10 @@ from protocol.errors import MeshaiError
 from protocol.messages import Role, Turn
 from simulator import kernel
 from simulator.channels import Channel
+from simulator.firmware.settings import RadioSettings
 from simulator.medium import Transmission
 from simulator.neighbourhood import Neighbourhood
 from simulator.radio import VirtualRadioPort
-from simulator.settings import RadioSettings
 from simulator.topology import Topology
 
 DATA = Path(__file__).parent / "data"

@@ -34,10 +34,10 @@ from protocol.errors import MeshaiError
 from protocol.messages import Role, Turn
 from simulator import kernel
 from simulator.channels import Channel
+from simulator.firmware.settings import RadioSettings
 from simulator.medium import Transmission
 from simulator.neighbourhood import Neighbourhood
 from simulator.radio import VirtualRadioPort
-from simulator.settings import RadioSettings
 from simulator.topology import Topology
 
 GOALS = {"budget_breaches": 0, "budget_used": 0.9, "bystander_delivery_drop_points": 1, "served_or_told": 1.0}

@@ -12,10 +12,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from protocol.airtime import Preset, time_on_air_s
-from simulator.history import PacketHistory
-from simulator.host import Host, QueueStatus
-from simulator.housekeeping import Housekeeping
-from simulator.modules import Modules, learn, trace_route
+from simulator.firmware.history import PacketHistory
+from simulator.firmware.host import Host, QueueStatus
+from simulator.firmware.housekeeping import Housekeeping
+from simulator.firmware.modules import Modules, learn, trace_route
+from simulator.firmware.payloads import DeviceMetrics
+from simulator.firmware.relaying import (
+    CW_MAX,
+    CW_MIN,
+    cancels_on_duplicate,
+    ignores_port,
+    is_rebroadcaster,
+    passes_licence,
+    relays_opaque,
+    response_hop_limit,
+)
+from simulator.firmware.retrying import Retries
+from simulator.firmware.sealing import Identity, Reading, close, open_packet
+from simulator.firmware.settings import MAX_HOP_LIMIT, KnownNode, RadioSettings
+from simulator.firmware.transmitter import Transmitter
+from simulator.firmware.txqueue import priority_of
 from simulator.packet import (
     BROADCAST,
     MAX_PHY_BYTES,
@@ -28,22 +44,6 @@ from simulator.packet import (
     routing_error,
     routing_payload,
 )
-from simulator.payloads import DeviceMetrics
-from simulator.relaying import (
-    CW_MAX,
-    CW_MIN,
-    cancels_on_duplicate,
-    ignores_port,
-    is_rebroadcaster,
-    passes_licence,
-    relays_opaque,
-    response_hop_limit,
-)
-from simulator.retrying import Retries
-from simulator.sealing import Identity, Reading, close, open_packet
-from simulator.settings import MAX_HOP_LIMIT, KnownNode, RadioSettings
-from simulator.transmitter import Transmitter
-from simulator.txqueue import priority_of
 
 if TYPE_CHECKING:
     from random import Random

@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 from protocol.airtime import Preset
 from simulator.channels import channel_hash, shown_name
+from simulator.firmware.settings import KnownNode, RadioSettings
 from simulator.packet import (
     BROADCAST,
     MAX_PHY_BYTES,
@@ -24,7 +25,6 @@ from simulator.packet import (
     Packet,
     RoutingError,
 )
-from simulator.settings import KnownNode, RadioSettings
 
 __all__ = ["Identity", "Reading", "close", "open_packet"]
 

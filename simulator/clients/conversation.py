@@ -1,7 +1,7 @@
 """One client's conversation with a virtual radio: what it says is understood, what the radio says is put into messages.
 
-Knows no transport: encoded FromRadio messages are handed to whoever sends them on, over TCP (`simulator.streamapi`) or
-HTTP (`simulator.webapi`).
+Knows no transport: encoded FromRadio messages are handed to whoever sends them on, over TCP (`streamapi`) or
+HTTP (`webapi`).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 from meshtastic.protobuf import mesh_pb2
 
-from simulator import phoneapi
-from simulator.administration import Administrator
+from simulator.clients import phoneapi
+from simulator.clients.administration import Administrator
 from simulator.device import Client
-from simulator.host import QueueStatus
+from simulator.firmware.host import QueueStatus
 from simulator.packet import ADMIN_PORT, ROUTING_PORT, Packet, RoutingError, routing_payload
 
 if TYPE_CHECKING:
     from simulator.device import VirtualRadio
-    from simulator.settings import KnownNode
+    from simulator.firmware.settings import KnownNode
 
 __all__ = ["Conversation"]
 

@@ -1,7 +1,7 @@
 """Serves a virtual radio on TCP in Meshtastic's stream protocol, as a radio on Wi-Fi does.
 
 Real clients connect to it unchanged: the `meshtastic` library and its command line, the phone apps; the web client by
-HTTP on the same port. One client at a time: a new one evicts the old. It frames; `simulator.conversation` speaks. No
+HTTP on the same port. One client at a time: a new one evicts the old. It frames; `conversation` speaks. No
 threads.
 """
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from protocol.errors import LocalError
-from simulator.conversation import Conversation
-from simulator.webapi import WebClient, is_http
+from simulator.clients.conversation import Conversation
+from simulator.clients.webapi import WebClient, is_http
 
 if TYPE_CHECKING:
     from simulator.device import VirtualRadio

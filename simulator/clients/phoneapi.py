@@ -1,6 +1,6 @@
 """What a virtual radio says to a Meshtastic client and understands from it, as protobuf messages.
 
-Translation only: the state is the radio's, the bytes' framing and the connection are `simulator.streamapi`'s. The order
+Translation only: the state is the radio's, the bytes' framing and the connection are `streamapi`'s. The order
 of the configuration download follows firmware 2.8.0. Like `streamapi`, imported only when radios are served on TCP,
 because it loads `meshtastic.protobuf`.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from meshtastic.protobuf import mesh_pb2
 
 from simulator.channels import CHANNELS_MAX
-from simulator.configuration import (
+from simulator.clients.configuration import (
     CONFIG_SECTIONS,
     MODULE_SECTIONS,
     channel,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from simulator.device import VirtualRadio
-    from simulator.host import QueueStatus
-    from simulator.settings import KnownNode
+    from simulator.firmware.host import QueueStatus
+    from simulator.firmware.settings import KnownNode
 
 __all__ = ["configuration", "packet_from_client", "packet_message", "queue_message"]
 

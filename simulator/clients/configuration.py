@@ -1,6 +1,6 @@
 """A virtual radio's settings as Meshtastic's protobuf messages, and back: configuration sections, channels, owner.
 
-Translation only; when something takes effect is the business of `simulator.administration` and `simulator.device`.
+Translation only; when something takes effect is the business of `administration` and `simulator.device`.
 What clients write and nothing here acts on is kept as it came. Imported only when radios are served on TCP, because it
 loads `meshtastic.protobuf`.
 """
@@ -14,11 +14,11 @@ from meshtastic.protobuf import channel_pb2, config_pb2, mesh_pb2, module_config
 
 from protocol.airtime import DEFAULT_PRESET, PRESETS, Preset
 from simulator.channels import CHANNELS_MAX, REGIONS, Channel
-from simulator.settings import MAX_HOP_LIMIT, REBROADCAST_MODES, ROLES, RadioSettings
+from simulator.firmware.settings import MAX_HOP_LIMIT, REBROADCAST_MODES, ROLES, RadioSettings
 
 if TYPE_CHECKING:
     from simulator.device import VirtualRadio
-    from simulator.settings import KnownNode
+    from simulator.firmware.settings import KnownNode
 
 __all__ = [
     "CONFIG_SECTIONS",

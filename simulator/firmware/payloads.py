@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from simulator.settings import ROLES
+from simulator.firmware.settings import ROLES
 
 __all__ = ["DeviceMetrics", "NodeInfo", "Route", "read_metrics", "read_node_info", "read_route"]
 

@@ -1,7 +1,7 @@
 """What a radio's owner can set, as one frozen value: role, rebroadcast mode, channels, region, firmware version.
 
 Data and its checks only. A radio whose settings change restarts with the new value; what they do is told in
-`simulator.relaying`, `simulator.sealing` and `simulator.firmware`.
+`simulator.firmware.relaying`, `simulator.firmware.sealing` and `simulator.firmware`.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from meshtastic.protobuf import admin_pb2, channel_pb2, config_pb2, module_config_pb2
 
 from protocol.errors import LocalError
-from simulator import configuration
 from simulator.channels import CHANNELS_MAX
+from simulator.clients import configuration
+from simulator.firmware.settings import KnownNode, RadioSettings
 from simulator.packet import RoutingError
-from simulator.settings import KnownNode, RadioSettings
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from simulator.firmware.settings import KnownNode, RadioSettings
 from simulator.packet import BROADCAST, Packet
-from simulator.settings import KnownNode, RadioSettings
 
 if TYPE_CHECKING:
     from random import Random

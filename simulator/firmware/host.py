@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simulator.firmware.settings import KnownNode
+from simulator.firmware.txqueue import QUEUE_PLACES
 from simulator.packet import Packet
-from simulator.settings import KnownNode
-from simulator.txqueue import QUEUE_PLACES
 
 if TYPE_CHECKING:
     from simulator.medium import Timer

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from simulator.host import Host
-from simulator.settings import RadioSettings
+from simulator.firmware.host import Host
+from simulator.firmware.settings import RadioSettings
 
 if TYPE_CHECKING:
     from random import Random

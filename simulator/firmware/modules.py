@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from simulator.firmware.payloads import DeviceMetrics, NodeInfo, Route, read_metrics, read_node_info, read_route
+from simulator.firmware.relaying import response_hop_limit
+from simulator.firmware.sealing import Identity
+from simulator.firmware.settings import KnownNode, RadioSettings
 from simulator.packet import (
     ADMIN_PORT,
     BROADCAST,
@@ -21,10 +25,6 @@ from simulator.packet import (
     RoutingError,
     routing_payload,
 )
-from simulator.payloads import DeviceMetrics, NodeInfo, Route, read_metrics, read_node_info, read_route
-from simulator.relaying import response_hop_limit
-from simulator.sealing import Identity
-from simulator.settings import KnownNode, RadioSettings
 
 __all__ = ["Modules", "learn", "trace_route"]
 

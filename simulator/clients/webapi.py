@@ -18,7 +18,7 @@ import trio
 from google.protobuf.message import DecodeError
 from meshtastic.protobuf import mesh_pb2
 
-from simulator.conversation import Conversation
+from simulator.clients.conversation import Conversation
 
 if TYPE_CHECKING:
     from simulator.device import VirtualRadio

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from protocol.airtime import Preset
-from simulator.airload import AirLoad
 from simulator.channels import REGIONS
-from simulator.host import Host
+from simulator.firmware.airload import AirLoad
+from simulator.firmware.host import Host
+from simulator.firmware.relaying import late_wait_slots, own_window, relay_wait_slots
+from simulator.firmware.settings import RadioSettings
+from simulator.firmware.txqueue import Queued, TransmitQueue
 from simulator.packet import Packet
-from simulator.relaying import late_wait_slots, own_window, relay_wait_slots
-from simulator.settings import RadioSettings
-from simulator.txqueue import Queued, TransmitQueue
 
 if TYPE_CHECKING:
     from random import Random
