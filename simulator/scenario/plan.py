@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "BlockedPair",
-    "Box",
     "DevicePlan",
     "Emergency",
     "FaultPlan",
     "MeasuredLink",
     "PeoplePlan",
     "Place",
+    "PowerSupply",
     "RadioPlan",
     "Scenario",
     "SpecialRadio",
@@ -62,7 +62,7 @@ class MeasuredLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class PowerSupply:
     """A relay's or a house's power supply."""
 
     battery_wh: float = 0.0
@@ -86,7 +86,7 @@ class SpecialRadio:
     hop_limit: int | None = None
     firmware: str | None = None
     preset: str | None = None
-    power: Box | None = None
+    power: PowerSupply | None = None
 
 
 @dataclass(frozen=True, slots=True)
