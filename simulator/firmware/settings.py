@@ -135,6 +135,10 @@ class KnownNode:
     channel: int = 0
     """Index of our channel on which its NodeInfo came."""
     via_mqtt: bool = False
+    heard_s: float | None = None
+    """When a packet of its own last arrived, on the radio's clock; None while none has since it was switched on."""
+    favourite: bool = False
+    """Whether the owner marked it: routers and base stations treat such nodes better."""
 
     @property
     def has_user(self) -> bool:
