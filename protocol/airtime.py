@@ -14,6 +14,7 @@ from protocol.errors import LocalError
 __all__ = [
     "DEFAULT_PRESET",
     "HEADER_BYTES",
+    "PREAMBLE_SYMBOLS",
     "PRESETS",
     "Preset",
     "data_bytes_on_air",
@@ -26,7 +27,8 @@ __all__ = [
 HEADER_BYTES = 16
 """Meshtastic's packet header on the air: to, from, id, flags, channel hash, next hop, relay node."""
 
-_PREAMBLE_SYMBOLS = 16
+PREAMBLE_SYMBOLS = 16
+"""Meshtastic's preamble below 2.4 GHz."""
 _CW_MIN, _CW_MAX = 3, 8
 _CW_RELAY = 7
 """Contention window exponent of a relay that heard +4 dB SNR, the median of real meshes."""
@@ -91,7 +93,7 @@ def preset_named(name: str) -> Preset:
         ) from None
 
 
-def time_on_air_s(preset: Preset, phy_bytes: int, *, preamble_symbols: int = _PREAMBLE_SYMBOLS) -> float:
+def time_on_air_s(preset: Preset, phy_bytes: int, *, preamble_symbols: int = PREAMBLE_SYMBOLS) -> float:
     """Seconds that a packet of `phy_bytes` (Meshtastic's header included, 0 to 255) occupies the channel.
 
     Explicit header, CRC on, low-data-rate optimisation exactly when a symbol lasts 16 ms or more (AN1200.13).

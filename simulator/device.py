@@ -80,7 +80,7 @@ class VirtualRadio(Station, Host):
         self._listening = False
         self._limits = ClientLimits()
         self._kept: deque[tuple[Packet, float | None]] = deque()
-        self._changed = trio.Event()
+        self._changed = trio.lowlevel.ParkingLot()
         self._restart: Timer | None = None
         self._renumbered = False
         self.switch_on()
@@ -113,8 +113,7 @@ class VirtualRadio(Station, Host):
     @property
     def tuning(self) -> Tuning:
         """What others must share to hear it."""
-        running = self._running
-        return tuning(self.preset, running.region, shown_name(running.channels[0], self.preset), running.slot)
+        return self._tuning
 
     @property
     def public_key(self) -> bytes:
@@ -167,8 +166,10 @@ class VirtualRadio(Station, Host):
             long_name=self.settings.long_name,
             short_name=self.settings.short_name,
         )
+        self._tune()
         if self.is_on:
             self._firmware.configure(self._running)
+            self.medium.join(self)
 
     def set_private_key(self, private_key: bytes) -> None:
         """Give it another key pair; the node number follows the public key, from the next restart."""
@@ -192,9 +193,15 @@ class VirtualRadio(Station, Host):
         """Put settings in force. The first region makes the key pair; with 2.8 the node number follows it."""
         first_keys = settings.transmits and not self._running.transmits and settings.relays_repeats
         self._running = settings
+        self._tune()
         if settings.has_pkc and (first_keys or self._renumbered):
             self._renumbered = False
             self.node_number = crc32(self.public_key)
+
+    def _tune(self) -> None:
+        running = self._running
+        primary = shown_name(running.channels[0], self.preset)
+        self._tuning = tuning(self.preset, running.region, primary, running.slot)
 
     def new_packet_id(self) -> int:
         """Return a fresh packet id."""
@@ -203,12 +210,12 @@ class VirtualRadio(Station, Host):
     async def until_switched(self, *, on: bool) -> None:
         """Wait until the radio is on, or off."""
         while self.is_on != on:
-            await self._changed.wait()
+            await self._changed.park()
 
     async def until_free(self) -> None:
         """Wait until the queue has a free place or the radio is switched off."""
         while self.is_on and not self.free_places:
-            await self._changed.wait()
+            await self._changed.park()
 
     def attach(self, client: Client, *, listening: bool = True) -> None:
         """Make `client` the radio's only one; the one before it goes."""
@@ -318,8 +325,7 @@ class VirtualRadio(Station, Host):
             client.gone(reason)
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.unpark_all()
 
 
 def _named(settings: RadioSettings, name: str) -> RadioSettings:

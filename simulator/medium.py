@@ -1,7 +1,12 @@
 """The shared air: who hears whom, for how long a packet occupies the channel, and what is lost when two overlap.
 
 One plain object with one heap of events that one task drives, on the virtual clock as on the real one. It knows
-stations by name and packets by size, and nothing of why a radio sends: that is `simulator.firmware`.
+stations by name and packets by size, and nothing of why a radio sends: that is `simulator.firmware`. A transmission
+costs as much as it has stations in reach, however many there are beyond.
+
+Two that overlap at a receiver spoil each other, unless one is `capture_db` stronger, or the overlap is over before the
+later one's preamble is needed (Bor et al., "Do LoRa Low-Power Wide-Area Networks Scale?", 2016). Other frequencies and
+presets stay unheard.
 """
 
 from __future__ import annotations
@@ -9,14 +14,15 @@ from __future__ import annotations
 import heapq
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
 import trio
 
-from protocol.airtime import Preset, time_on_air_s
+from protocol.airtime import PREAMBLE_SYMBOLS, Preset, time_on_air_s
+from simulator import kernel
 
 if TYPE_CHECKING:
     from random import Random
@@ -25,6 +31,14 @@ if TYPE_CHECKING:
     from simulator.packet import Packet
 
 __all__ = ["Link", "Medium", "Observer", "Station", "Timer", "Transmission"]
+
+CAPTURE_DB, DETECTION_MARGIN_DB, PREAMBLE_NEEDED_SYMBOLS = 6.0, 3.0, 5
+
+
+def required_snr_db(sf: int) -> float:
+    """Smallest SNR at which a spreading factor is received."""
+    return -7.5 - 2.5 * (sf - 7)
+
 
 _DETECTION_SYMBOLS = 2.5
 """Channel-activity detection misses a transmission younger than this; a contention slot is this and 7.6 ms long."""
@@ -84,7 +98,7 @@ class Station(ABC):
 
     @property
     def tuning(self) -> Tuning | None:
-        """What stations must share to hear one another at all; None for the medium's own preset."""
+        """What stations must share to hear one another at all; None for the medium's own preset. Asked on joining."""
         return None
 
     @abstractmethod
@@ -97,7 +111,7 @@ class Station(ABC):
 
     @abstractmethod
     def on_noise(self, airtime_s: float) -> None:
-        """A packet occupied the channel here and could not be read."""
+        """A packet occupied the channel here for so long, beside others counted already, and could not be read."""
 
 
 class Timer:
@@ -113,27 +127,78 @@ class Timer:
         self.action = None
 
 
-@dataclass(slots=True, eq=False)
+class _Seat:
+    """A station's place in the air; stays when the station leaves."""
+
+    __slots__ = ("incoming", "name", "noisy_until_s", "reach", "sending", "station", "tuning")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.station: Station | None = None
+        self.tuning: Tuning | None = None
+        self.reach: dict[str, tuple[_Seat, Link]] = {}
+        self.sending: _Flight | None = None
+        self.incoming: list[_Arrival] = []
+        self.noisy_until_s = 0.0
+        """Until when the channel's use was counted here."""
+
+
 class _Flight:
     """A transmission under way."""
 
-    station: Station
-    packet: Packet
-    transmission: Transmission
-    reached: dict[str, bool]
-    """Station in reach -> whether it can still be read there."""
+    __slots__ = ("airtime_s", "arrivals", "end_s", "packet", "seat", "start_s", "transmission")
+
+    def __init__(self, seat: _Seat, packet: Packet, start_s: float, airtime_s: float) -> None:
+        self.seat = seat
+        self.packet = packet
+        self.start_s = start_s
+        self.airtime_s = airtime_s
+        self.end_s = start_s + airtime_s
+        self.arrivals: list[_Arrival] = []
+        self.transmission: Transmission | None = None
+
+
+class _Arrival:
+    """A transmission as it comes to one station."""
+
+    __slots__ = ("flight", "is_audible", "is_readable", "link", "missed", "seat", "snr_db")
+
+    def __init__(self, flight: _Flight, seat: _Seat, link: Link, snr_db: float, *, is_audible: bool) -> None:
+        self.flight = flight
+        self.seat = seat
+        self.link = link
+        self.snr_db = snr_db
+        self.is_audible = is_audible
+        """Whether it could be read if the channel were free; else it only disturbs others."""
+        self.missed = seat.sending is not None
+        """Whether the station was sending itself meanwhile, and so noticed nothing."""
+        self.is_readable = is_audible and not self.missed
 
 
 class Medium:
-    """The air that a neighbourhood's radios share: half duplex, no capture; other frequencies stay unheard."""
+    """The air that a neighbourhood's radios share."""
 
-    def __init__(self, preset: Preset, rng: Random) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        rng: Random,
+        *,
+        capture_db: float = CAPTURE_DB,
+        fading_db: float = 0.0,
+        preamble_saves: bool = True,
+    ) -> None:
+        """`capture_db`: so much stronger survives an overlap, infinity for never.
+
+        `fading_db` is the standard deviation by which each reception's SNR differs from its link's. `preamble_saves`:
+        whether an overlap may be confined to the beginning of a preamble.
+        """
         self.preset = preset
         self._rng = rng
-        self._stations: dict[str, Station] = {}
-        self._reach: dict[str, dict[str, Link]] = {}
-        self._sending: dict[str, _Flight] = {}
-        self._incoming: dict[str, list[_Flight]] = {}
+        self._capture_db = capture_db
+        self._fading_db = fading_db
+        self._preamble_saves = preamble_saves
+        self._seats: dict[str, _Seat] = {}
+        self._tunings: dict[Tuning | None, Tuning | None] = {}
         self._observers: list[Observer] = []
         self._heap: list[tuple[float, int, Timer]] = []
         self._sequence = count()
@@ -142,30 +207,45 @@ class Medium:
         self._started = False
         self._advancing = False
         self._earlier = trio.Event()
+        self.events = 0
+        """Happenings so far."""
+        self.collisions = 0
+        """Receptions lost to overlap so far."""
 
     def join(self, station: Station) -> None:
-        """Put a station on the air; it hears and reaches nobody until `connect`."""
-        self._stations[station.name] = station
-        self._reach.setdefault(station.name, {})
-        self._incoming.setdefault(station.name, [])
+        """Put a station on the air, or note its new tuning; it hears and reaches nobody until `connect`."""
+        seat = self._seat(station.name)
+        seat.station = station
+        seat.tuning = self._tunings.setdefault(station.tuning, station.tuning)
 
     def leave(self, name: str) -> None:
         """Take a station off the air: what it was sending or hearing is lost. `join` brings it back, links kept.
 
         What it was sending still occupies the channel to its end.
         """
-        del self._stations[name]
-        if (own := self._sending.pop(name, None)) is not None:
-            own.reached = dict.fromkeys(own.reached, False)
-        for flight in self._incoming[name]:
-            flight.reached[name] = False
+        seat = self._seats[name]
+        seat.station = None
+        if (own := seat.sending) is not None:
+            seat.sending = None
+            for arrival in own.arrivals:
+                arrival.is_readable = False
+        for arrival in seat.incoming:
+            arrival.is_readable, arrival.missed = False, True
 
     def connect(self, sender: str, receiver: str, link: Link | None) -> None:
-        """Set how `receiver` hears `sender`; None cuts the link. Takes effect with the next transmission."""
+        """Set how `receiver` hears `sender` from the next transmission on; None cuts the link at once."""
         if link is None:
-            self._reach.setdefault(sender, {}).pop(receiver, None)
+            self._seat(sender).reach.pop(receiver, None)
+            for arrival in self._seat(receiver).incoming:
+                if arrival.flight.seat.name == sender:
+                    arrival.is_readable = False
         else:
-            self._reach.setdefault(sender, {})[receiver] = link
+            self._seat(sender).reach[receiver] = (self._seat(receiver), link)
+
+    def link(self, sender: str, receiver: str) -> Link | None:
+        """How `receiver` hears `sender`; None when not at all."""
+        known = self._seat(sender).reach.get(receiver)
+        return known[1] if known else None
 
     def observe(self, observer: Observer) -> None:
         """Call `observer` with each transmission when it starts and again when it ends."""
@@ -178,73 +258,74 @@ class Medium:
 
     def is_sending(self, name: str) -> bool:
         """True while this station transmits."""
-        return name in self._sending
+        return self._seats[name].sending is not None
 
     def is_busy(self, name: str) -> bool:
         """True when this station detects somebody else's transmission on the channel."""
-        visible_since_s = self._now_s - _DETECTION_SYMBOLS * self.preset.symbol_s
-        return any(flight.transmission.time_s <= visible_since_s for flight in self._incoming[name])
+        incoming = self._seats[name].incoming
+        if not incoming:
+            return False
+        preset = self._preset_of(self._seats[name])
+        visible_since_s = self._now_s - _DETECTION_SYMBOLS * preset.symbol_s
+        detected_db = required_snr_db(preset.spreading_factor) - DETECTION_MARGIN_DB
+        return any(arrival.flight.start_s <= visible_since_s and arrival.snr_db >= detected_db for arrival in incoming)
 
     def transmit(self, station: Station, packet: Packet) -> None:
         """Start a transmission now. A station that already transmits must not."""
-        preset = station.tuning.preset if station.tuning else self.preset
-        airtime_s = time_on_air_s(preset, packet.phy_bytes)
-        transmission = Transmission(
-            number=next(self._numbers),
-            time_s=self._now_s,
-            radio=station.name,
-            sender=packet.sender,
-            to=packet.to,
-            packet_id=packet.packet_id,
-            port=packet.port,
-            payload=packet.payload,
-            phy_bytes=packet.phy_bytes,
-            airtime_s=airtime_s,
-            hop_limit=packet.hop_limit,
-            hop_start=packet.hop_start,
-            request_id=packet.request_id,
-            relayed=packet.sender != station.node_number,
-            pkc=packet.pkc,
-            want_ack=packet.want_ack,
-        )
-        flight = _Flight(station, packet, transmission, {})
-        for overheard in self._incoming[station.name]:
-            overheard.reached[station.name] = False
-        for name in self._reach[station.name]:
-            if name not in self._stations or self._stations[name].tuning != station.tuning:
+        seat = self._seats[station.name]
+        preset = self._preset_of(seat)
+        phy_bytes = packet.phy_bytes
+        flight = _Flight(seat, packet, self._now_s, time_on_air_s(preset, phy_bytes))
+        if self._observers:
+            flight.transmission = self._transmission(flight, phy_bytes)
+        for overheard in seat.incoming:
+            overheard.is_readable, overheard.missed = False, True
+        seat.sending = flight
+        tuning, needed_db = seat.tuning, required_snr_db(preset.spreading_factor)
+        for receiver, link in seat.reach.values():
+            if receiver.station is None or receiver.tuning is not tuning:
                 continue
-            others = self._incoming[name]
-            flight.reached[name] = name not in self._sending and not others
-            for other in others:
-                other.reached[name] = False
-            others.append(flight)
-        self._sending[station.name] = flight
-        self._tell(transmission)
-        self.call_at(self._now_s + airtime_s, lambda: self._end(flight))
+            snr_db = link.snr_db
+            if self._fading_db:
+                snr_db += self._rng.gauss(0.0, self._fading_db)
+            arrival = _Arrival(flight, receiver, link, snr_db, is_audible=snr_db >= needed_db)
+            incoming = receiver.incoming
+            if incoming:
+                self._overlap(arrival, incoming, preset)
+            incoming.append(arrival)
+            flight.arrivals.append(arrival)
+        if flight.transmission is not None:
+            self._tell(flight.transmission)
+        self.call_at(flight.end_s, lambda: self._end(flight))
 
     def call_at(self, time_s: float, action: Callable[[], None]) -> Timer:
         """Have `action` called at `time_s` on trio's clock, by the task that drives the medium."""
         timer = Timer(action)
-        if not self._heap or time_s < self._heap[0][0]:
+        if not self._advancing and (not self._heap or time_s < self._heap[0][0]):
             self._earlier.set()
         heapq.heappush(self._heap, (time_s, next(self._sequence), timer))
         return timer
 
     def catch_up(self) -> None:
         """Let everything happen that is due by now. Whoever acts on the medium from outside calls this first."""
-        if self._advancing:
-            return
+        if not self._advancing:
+            self.advance(trio.current_time())
+
+    def advance(self, now_s: float) -> None:
+        """Let everything happen that is due by `now_s`. Without trio, this alone drives a medium, from time 0."""
         self._advancing = True
+        heap = self._heap
         try:
-            now_s = trio.current_time()
             if not self._started:
                 # What was scheduled before time ran counts from its start: trio's clock begins anywhere.
                 self._started = True
-                self._heap = [(now_s + time_s, order, timer) for time_s, order, timer in self._heap]
-            while self._heap and self._heap[0][0] <= now_s:
-                due_s, _, timer = heapq.heappop(self._heap)
+                heap[:] = [(now_s + time_s, order, timer) for time_s, order, timer in heap]
+            while heap and heap[0][0] <= now_s:
+                due_s, _, timer = heapq.heappop(heap)
                 if timer.action is not None:
-                    self._now_s = max(self._now_s, due_s)
+                    self.events += 1
+                    if due_s > self._now_s:
+                        self._now_s = due_s
                     timer.action()
             self._now_s = now_s
         finally:
@@ -254,37 +335,92 @@ class Medium:
         """Drive the medium until cancelled. Exactly one task does."""
         while True:
             self.catch_up()
+            while self._heap and kernel.skip_to(self._heap[0][0]):
+                self.catch_up()
             self._earlier = trio.Event()
             with trio.move_on_at(self._heap[0][0] if self._heap else math.inf):
                 await self._earlier.wait()
 
-    def _end(self, flight: _Flight) -> None:
-        completed = self._sending.get(flight.station.name) is flight
-        if completed:
-            del self._sending[flight.station.name]
-        airtime_s = flight.transmission.airtime_s
-        links = self._reach[flight.station.name]
-        heard: list[tuple[Station, Link]] = []
-        lost: list[str] = []
-        for name, readable in flight.reached.items():
-            self._incoming[name].remove(flight)
-            link = links.get(name)
-            station = self._stations.get(name)
-            if readable and link and station and not (link.loss and self._rng.random() < link.loss):
-                heard.append((station, link))
-            else:
-                lost.append(name)
-        heard_by = tuple(station.name for station, _ in heard)
-        self._tell(replace(flight.transmission, ended=True, heard_by=heard_by, lost_at=tuple(lost)))
-        if completed:
-            flight.station.on_sent(flight.packet, airtime_s)
-        for name in self._present(lost):
-            self._stations[name].on_noise(airtime_s)
-        for station, link in heard:
-            station.on_heard(flight.packet, link.snr_db, airtime_s)
+    def _seat(self, name: str) -> _Seat:
+        seat = self._seats.get(name)
+        if seat is None:
+            seat = self._seats[name] = _Seat(name)
+        return seat
 
-    def _present(self, names: Iterable[str]) -> list[str]:
-        return [name for name in names if name in self._stations]
+    def _preset_of(self, seat: _Seat) -> Preset:
+        return seat.tuning.preset if seat.tuning else self.preset
+
+    def _overlap(self, arrival: _Arrival, others: list[_Arrival], preset: Preset) -> None:
+        """Judge a new arrival against what is in the air there already."""
+        snr_db, capture_db = arrival.snr_db, self._capture_db
+        needed_from_s = arrival.flight.start_s
+        if self._preamble_saves:
+            needed_from_s += (PREAMBLE_SYMBOLS - PREAMBLE_NEEDED_SYMBOLS) * preset.symbol_s
+        for other in others:
+            if other.snr_db - snr_db < capture_db:
+                self._spoil(other)
+            if snr_db - other.snr_db < capture_db and other.flight.end_s > needed_from_s:
+                self._spoil(arrival)
+
+    def _spoil(self, arrival: _Arrival) -> None:
+        if arrival.is_readable:
+            arrival.is_readable = False
+            self.collisions += 1
+
+    def _end(self, flight: _Flight) -> None:
+        seat = flight.seat
+        completed = seat.sending is flight
+        if completed:
+            seat.sending = None
+        heard: list[_Arrival] = []
+        lost: list[_Arrival] = []
+        for arrival in flight.arrivals:
+            arrival.seat.incoming.remove(arrival)
+            if arrival.is_readable and not (arrival.link.loss and self._rng.random() < arrival.link.loss):
+                heard.append(arrival)
+            elif arrival.is_audible:
+                lost.append(arrival)
+        if flight.transmission is not None:
+            heard_by = tuple([arrival.seat.name for arrival in heard])
+            lost_at = tuple([arrival.seat.name for arrival in lost])
+            self._tell(replace(flight.transmission, ended=True, heard_by=heard_by, lost_at=lost_at))
+        if completed and seat.station is not None:
+            seat.station.on_sent(flight.packet, flight.airtime_s)
+        for arrival in lost:
+            if not arrival.missed and arrival.seat.station is not None:
+                arrival.seat.station.on_noise(self._newly_used_s(arrival.seat, flight))
+        for arrival in heard:
+            self._newly_used_s(arrival.seat, flight)
+            if arrival.seat.station is not None:
+                arrival.seat.station.on_heard(flight.packet, arrival.snr_db, flight.airtime_s)
+
+    def _newly_used_s(self, seat: _Seat, flight: _Flight) -> float:
+        """Seconds of a flight that were not counted as use of the channel there before; now they are."""
+        used_s = flight.end_s - max(flight.start_s, seat.noisy_until_s)
+        seat.noisy_until_s = max(flight.end_s, seat.noisy_until_s)
+        return max(used_s, 0.0)
+
+    def _transmission(self, flight: _Flight, phy_bytes: int) -> Transmission:
+        packet, station = flight.packet, flight.seat.station
+        assert station is not None, "only a station on the air transmits"
+        return Transmission(
+            number=next(self._numbers),
+            time_s=flight.start_s,
+            radio=station.name,
+            sender=packet.sender,
+            to=packet.to,
+            packet_id=packet.packet_id,
+            port=packet.port,
+            payload=packet.payload,
+            phy_bytes=phy_bytes,
+            airtime_s=flight.airtime_s,
+            hop_limit=packet.hop_limit,
+            hop_start=packet.hop_start,
+            request_id=packet.request_id,
+            relayed=packet.sender != station.node_number,
+            pkc=packet.pkc,
+            want_ack=packet.want_ack,
+        )
 
     def _tell(self, transmission: Transmission) -> None:
         for observer in self._observers:

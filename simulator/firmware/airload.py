@@ -11,22 +11,28 @@ __all__ = ["AirLoad"]
 class _Share:
     """Seconds of the last so many periods, as a share of them."""
 
+    __slots__ = ("_newest", "_period_s", "_seconds")
+
     def __init__(self, periods: int, period_s: float) -> None:
-        self._periods = periods
         self._period_s = period_s
-        self._seconds: dict[int, float] = {}
-        """Number of the period -> seconds."""
+        self._seconds = [0.0] * periods
+        """By number of the period, modulo how many there are."""
+        self._newest = 0
 
     def add(self, now_s: float, airtime_s: float) -> None:
-        period = int(now_s // self._period_s)
-        self._seconds[period] = self._seconds.get(period, 0.0) + airtime_s
-        for old in [number for number in self._seconds if number <= period - self._periods]:
-            del self._seconds[old]
+        self._move_to(int(now_s / self._period_s))
+        self._seconds[self._newest % len(self._seconds)] += airtime_s
 
     def percent(self, now_s: float) -> float:
-        oldest = int(now_s // self._period_s) - self._periods
-        seconds = sum(seconds for number, seconds in self._seconds.items() if number > oldest)
-        return 100.0 * seconds / (self._periods * self._period_s)
+        self._move_to(int(now_s / self._period_s))
+        return 100.0 * sum(self._seconds) / (len(self._seconds) * self._period_s)
+
+    def _move_to(self, period: int) -> None:
+        if period > self._newest:
+            periods = len(self._seconds)
+            for number in range(max(self._newest + 1, period - periods + 1), period + 1):
+                self._seconds[number % periods] = 0.0
+            self._newest = period
 
 
 class AirLoad:

@@ -28,7 +28,7 @@ from simulator.firmware.relaying import (
     response_hop_limit,
 )
 from simulator.firmware.retrying import Retries
-from simulator.firmware.sealing import Identity, Reading, close, open_packet
+from simulator.firmware.sealing import Identity, Keyring, Reading
 from simulator.firmware.settings import MAX_HOP_LIMIT, KnownNode, RadioSettings
 from simulator.firmware.transmitter import Transmitter
 from simulator.firmware.txqueue import priority_of
@@ -38,6 +38,7 @@ from simulator.packet import (
     ROUTING_PORT,
     TELEMETRY_PORT,
     TEXT_PORT,
+    TRACEROUTE_PORT,
     Packet,
     Priority,
     RoutingError,
@@ -88,6 +89,7 @@ class Firmware:
         self._preset = preset
         self._nodes = nodes
         self._rng = rng
+        self._keyring = Keyring(own, settings, preset, nodes)
         self._transmitter = Transmitter(host, settings, preset, rng)
         self._history = PacketHistory()
         self._retries = Retries(
@@ -120,6 +122,7 @@ class Firmware:
     def configure(self, settings: RadioSettings) -> None:
         """Go on with other names and channels; all else needs a new firmware."""
         self._settings = settings
+        self._keyring = Keyring(self._own, settings, self._preset, self._nodes)
         self._modules.configure(settings)
 
     def new_packet_id(self) -> int:
@@ -176,7 +179,7 @@ class Firmware:
         self._transmitter.arm()
 
     def _take(self, packet: Packet, snr_db: float | None, airtime_s: float) -> None:
-        reading, packet = open_packet(packet, self._own, self._settings, self._preset, self._nodes)
+        reading, packet = self._keyring.open(packet)
         copy = _Copy(packet, reading is Reading.READ, snr_db)
         if self._settings.relays_repeats and not copy.readable:
             # 2.8.0: before any history, so every copy is passed on and none is an implicit acknowledgement.
@@ -206,8 +209,9 @@ class Firmware:
             snr_db = copy.snr_db or 0.0
             if learn(self._nodes, packet, snr_db, self._settings):
                 self._host.learnt(self._nodes[packet.sender])
-            copy = replace(copy, packet=trace_route(packet, self._own, snr_db))
-            packet = copy.packet
+            if packet.port == TRACEROUTE_PORT:
+                packet = trace_route(packet, self._own, snr_db)
+                copy = replace(copy, packet=packet)
             if for_us and packet.want_response:
                 reply = self._modules.reply(packet, self._host.now_s)
         elif not relays_opaque(packet, self._settings, self._nodes):
@@ -272,7 +276,7 @@ class Firmware:
         ours = self._own.number in (packet.sender, packet.to)
         if ours or not packet.hop_limit or not packet.packet_id or not is_rebroadcaster(self._settings):
             return False
-        passed = replace(packet, hop_limit=packet.hop_limit - 1, relay_node=self._own.last_byte, priority=0)
+        passed = packet.passed_on(self._own.last_byte)
         if remember:
             self._history.note(passed, self._host.now_s)
         if self._settings.transmits and self._transmitter.within_duty_cycle:
@@ -291,12 +295,8 @@ class Firmware:
 
     def _dispatch(self, packet: Packet) -> int:
         self._history.note(packet, self._host.now_s)
-        on_air = replace(packet, want_ack=packet.want_ack and packet.to != BROADCAST)
-        closed = (
-            close(on_air, self._own, self._settings, self._preset, self._nodes)
-            if self._transmitter.within_duty_cycle
-            else RoutingError.DUTY_CYCLE_LIMIT
-        )
+        on_air = replace(packet, want_ack=False) if packet.want_ack and packet.to == BROADCAST else packet
+        closed = self._keyring.close(on_air) if self._transmitter.within_duty_cycle else RoutingError.DUTY_CYCLE_LIMIT
         if isinstance(closed, RoutingError):
             self._retries.settle(packet.packet_id)
             return closed

@@ -144,9 +144,9 @@ def learn(nodes: dict[int, KnownNode], packet: Packet, snr_db: float, settings: 
     True when somebody new, or something new of somebody, was learnt.
     """
     known = nodes.get(packet.sender)
-    node = known or nodes.setdefault(packet.sender, KnownNode(packet.sender))
-    if len(nodes) > _NODES_MAX:
+    while known is None and len(nodes) >= _NODES_MAX:
         del nodes[next(iter(nodes))]
+    node = known or nodes.setdefault(packet.sender, KnownNode(packet.sender))
     node.hops_away = packet.hops_away
     node.via_mqtt = packet.via_mqtt
     if not packet.hops_away:

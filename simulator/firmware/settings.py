@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 
 from protocol.airtime import Preset
@@ -23,6 +24,7 @@ __all__ = [
     "RadioSettings",
     "key_pair",
     "public_key",
+    "release",
 ]
 
 DEFAULT_HOP_LIMIT = 3
@@ -104,7 +106,7 @@ class RadioSettings:
     @property
     def relays_repeats(self) -> bool:
         """True for firmware that relays every copy of what it can't read (2.8.0)."""
-        return tuple(int(part) for part in self.firmware.split(".")[:2]) >= (2, 8)
+        return release(self.firmware) >= (2, 8)
 
     @property
     def transmits(self) -> bool:
@@ -144,6 +146,13 @@ class KnownNode:
     def has_user(self) -> bool:
         """True once its NodeInfo was heard."""
         return bool(self.long_name)
+
+
+@cache
+def release(firmware: str) -> tuple[int, int]:
+    """Major and minor number of a firmware version such as `2.8.0`."""
+    major, minor, *_ = (int(part) for part in firmware.split("."))
+    return major, minor
 
 
 def key_pair(node_number: int) -> tuple[bytes, bytes]:
