@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from meshai.air import FrameNames, transmission_form
+from meshai.air import transmission_form
 from meshai.run import tell, tell_json
 from nodes.bearers.radio import address_of
 from nodes.interfaces import BROADCAST
+from simulator.frame_names import FrameNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,9 +15,9 @@ import trio
 
 from protocol.airtime import DEFAULT_PRESET, Preset
 from protocol.errors import LocalError
-from simulator.channels import shown_name
+from simulator.acquaintance import introduce
 from simulator.device import VirtualRadio
-from simulator.firmware.settings import KnownNode, RadioSettings
+from simulator.firmware.settings import RadioSettings
 from simulator.medium import Link, Medium
 from simulator.topology import Topology, node_numbers
 
@@ -64,8 +64,10 @@ class Neighbourhood:
         }
         for sender, receiver in topology.links:
             self.medium.connect(sender, receiver, Link(loss=loss))
-        for radio in self.radios.values():
-            self._introduce(radio)
+        heard: dict[str, dict[str, float]] = {}
+        for sender, receiver in topology.links:
+            heard.setdefault(receiver, {})[sender] = Link().snr_db
+        introduce(self.radios.values(), heard)
 
     def radio(self, name: str) -> VirtualRadio:
         """Return the radio called `name`; raises LocalError when there is none."""
@@ -106,36 +108,3 @@ class Neighbourhood:
                         for name, radio in self.radios.items()
                     }
                 )
-
-    def _introduce(self, radio: VirtualRadio) -> None:
-        """Fill a radio's node database as after a day of NodeInfo exchange.
-
-        It knows whom it can hear from: whoever transmits on the same frequency and whose primary channel it can read.
-        """
-        for name, hops in self.topology.hops(radio.name).items():
-            other = self.radios[name]
-            if other is radio or other.tuning != radio.tuning or not other.settings.transmits:
-                continue
-            channel = _shared_channel(other, radio)
-            if channel is None or other.settings.licensed != radio.settings.licensed:
-                continue
-            radio.known_nodes[other.node_number] = KnownNode(
-                other.node_number,
-                other.long_name,
-                other.short_name,
-                hops_away=hops - 1,
-                snr_db=Link().snr_db if hops == 1 else 0.0,
-                role=other.settings.role,
-                public_key=b"" if other.settings.licensed else other.public_key,
-                licensed=other.settings.licensed,
-                channel=channel,
-            )
-
-
-def _shared_channel(sender: VirtualRadio, receiver: VirtualRadio) -> int | None:
-    """Index of the receiver's channel that is the sender's primary one; None when it has none."""
-    primary = (shown_name(sender.settings.channels[0], sender.preset), sender.settings.key_of(0))
-    for index, channel in enumerate(receiver.settings.channels):
-        if channel.enabled and (shown_name(channel, receiver.preset), receiver.settings.key_of(index)) == primary:
-            return index
-    return None

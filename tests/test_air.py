@@ -8,9 +8,10 @@ import pytest
 import trio
 from mesh_world import cabin_and_house, until_heard, wish
 
-from meshai.air import Air, FrameNames, airtime_at, cost_of, transmission_form
+from meshai.air import Air, airtime_at, cost_of, transmission_form
 from nodes.bearers.radio import number_of
 from protocol.airtime import PRESETS
+from simulator.frame_names import FrameNames
 
 
 async def test_a_question_and_its_answer_are_named_counted_and_told_from_the_rest(autojump_clock):

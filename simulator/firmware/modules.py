@@ -26,7 +26,7 @@ from simulator.packet import (
     routing_payload,
 )
 
-__all__ = ["Modules", "learn", "trace_route"]
+__all__ = ["NODES_MAX", "Modules", "learn", "trace_route"]
 
 _ADMIN_PUBLIC_KEY_UNAUTHORIZED = 37
 _INTRODUCED_AGAIN_S = 600.0
@@ -36,7 +36,7 @@ _ANSWERED_AGAIN_S = 12 * 3600.0
 _BUSY_PERCENT = 40
 """Channel utilisation at which the firmware's own answers stop."""
 _UNKNOWN_SNR = -128
-_NODES_MAX = 250
+NODES_MAX = 250
 """Places in the node database; the one learnt first makes room."""
 
 
@@ -90,7 +90,7 @@ class Modules:
             case port if port == NODEINFO_PORT:
                 asked_s = self._asked_s.pop(packet.sender, None)
                 self._asked_s[packet.sender] = now_s
-                if len(self._asked_s) > _NODES_MAX:
+                if len(self._asked_s) > NODES_MAX:
                     del self._asked_s[next(iter(self._asked_s))]
                 too_soon = asked_s is not None and now_s - asked_s < _ANSWERED_AGAIN_S
                 if too_soon or (introduction := self.introduction(now_s)) is None:
@@ -144,7 +144,7 @@ def learn(nodes: dict[int, KnownNode], packet: Packet, snr_db: float, settings: 
     True when somebody new, or something new of somebody, was learnt.
     """
     known = nodes.get(packet.sender)
-    while known is None and len(nodes) >= _NODES_MAX:
+    while known is None and len(nodes) >= NODES_MAX:
         del nodes[next(iter(nodes))]
     node = known or nodes.setdefault(packet.sender, KnownNode(packet.sender))
     node.hops_away = packet.hops_away
