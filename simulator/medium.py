@@ -80,6 +80,8 @@ class Transmission:
     pkc: bool = False
     """True when sealed for its receiver, so that no relay could read it."""
     want_ack: bool = False
+    next_hop: int = 0
+    """Last byte of the node number of the one radio that is to pass it on; 0 for all."""
     ended: bool = False
     heard_by: tuple[str, ...] = ()
     """Radios that received it; known at the end."""
@@ -420,6 +422,7 @@ class Medium:
             relayed=packet.sender != station.node_number,
             pkc=packet.pkc,
             want_ack=packet.want_ack,
+            next_hop=packet.next_hop,
         )
 
     def _tell(self, transmission: Transmission) -> None:

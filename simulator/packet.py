@@ -134,6 +134,8 @@ class Packet:
     """Whether its sender lets gateways carry it to the internet."""
     signed: bool = False
     """Whether it carries its sender's signature."""
+    next_hop: int = 0
+    """Last byte of the node number of the one radio that is to pass it on; 0 for all that hear it."""
 
     @property
     def phy_bytes(self) -> int:
@@ -157,8 +159,8 @@ class Packet:
         """True when sealed for its receiver alone."""
         return self.cipher is not None and self.cipher.pkc
 
-    def passed_on(self, relay_node: int) -> Packet:
-        """The copy that a relay makes: a hop less, its own last byte, and the priority that its firmware gives.
+    def passed_on(self, relay_node: int, hop_limit: int) -> Packet:
+        """The copy that a relay makes: the hops then left, its own last byte, and the priority its firmware gives.
 
         Field by field, because `dataclasses.replace` takes several times as long and each relay does this.
         """
@@ -169,7 +171,7 @@ class Packet:
             self.port,
             self.payload,
             self.want_ack,
-            self.hop_limit - 1,
+            hop_limit,
             self.hop_start,
             relay_node,
             self.request_id,
@@ -182,6 +184,7 @@ class Packet:
             self.via_mqtt,
             self.ok_to_mqtt,
             self.signed,
+            self.next_hop,
         )
 
     @property

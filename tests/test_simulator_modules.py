@@ -66,7 +66,7 @@ async def test_node_information_is_not_given_twice_within_ten_minutes_whoever_as
         await trio.sleep(30)
         ask_who(phones, "C", "B")
         await trio.sleep(30)
-        assert len([flight for flight in flown if flight.radio == "B" and flight.sender == number(phones, "B")]) == 1
+        assert len([flight for flight in flown if flight.radio == "B" and flight.port == NODEINFO_PORT]) == 1
 
 
 async def test_strangers_exchange_node_information_by_themselves_when_one_is_heard(autojump_clock):

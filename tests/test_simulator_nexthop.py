@@ -46,7 +46,7 @@ def test_nobody_is_the_byte_zero():
 
 
 def test_only_the_named_relay_passes_a_directed_packet_on_and_everybody_a_flood():
-    assert [passes_on(next_hop, B) for next_hop in (0, B, C)] == [True, True, False]
+    assert [passes_on(replace(message(), next_hop=next_hop), B) for next_hop in (0, B, C)] == [True, True, False]
 
 
 def test_a_byte_means_a_node_only_while_it_can_mean_no_other():
@@ -77,48 +77,48 @@ def test_a_neighbour_is_aimed_at_only_when_heard_in_the_last_two_hours(heard_s, 
 
 def test_the_sender_learns_the_relay_that_carried_the_message_there_and_the_answer_back():
     at_a = Passages(A)
-    assert at_a.note(message(), 0, 0.0) is None
-    at_a.note(message(relay_node=B, hop_limit=2), 0, 1.0)
+    assert at_a.note(message(), 0.0) is None
+    at_a.note(message(relay_node=B, hop_limit=2), 1.0)
     assert at_a.proves(answer(relay_node=B, hops_away=1))
     assert not at_a.proves(answer(relay_node=D, hops_away=1))
 
 
 def test_an_answer_through_a_relay_that_did_not_carry_the_message_proves_nothing():
     at_a = Passages(A)
-    at_a.note(message(), 0, 0.0)
+    at_a.note(message(), 0.0)
     assert not at_a.proves(answer(relay_node=B, hops_away=1))
 
 
 def test_a_lone_relay_learns_from_an_answer_that_comes_straight_from_its_sender():
     at_b = Passages(B)
-    at_b.note(message(), 0, 0.0)
+    at_b.note(message(), 0.0)
     assert not at_b.proves(answer(relay_node=C))
-    at_b.note(message(relay_node=B, hop_limit=2), 0, 0.0)
+    at_b.note(message(relay_node=B, hop_limit=2), 0.0)
     assert at_b.proves(answer(relay_node=C))
     assert not at_b.proves(answer(relay_node=D, hops_away=1))
 
 
 def test_a_relay_that_heard_another_one_pass_the_message_on_is_no_lone_one():
     at_b = Passages(B)
-    at_b.note(message(), 0, 0.0)
-    at_b.note(message(relay_node=B, hop_limit=2), 0, 0.0)
-    at_b.note(message(relay_node=D, hop_limit=2), 0, 1.0)
+    at_b.note(message(), 0.0)
+    at_b.note(message(relay_node=B, hop_limit=2), 0.0)
+    at_b.note(message(relay_node=D, hop_limit=2), 1.0)
     assert not at_b.proves(answer(relay_node=C))
     assert at_b.proves(answer(relay_node=D, hops_away=1))
 
 
 def test_a_relay_that_cannot_have_heard_us_does_not_count():
     at_b = Passages(B)
-    at_b.note(message(), 0, 0.0)
-    at_b.note(message(relay_node=B, hop_limit=2), 0, 0.0)
-    at_b.note(message(relay_node=D, hop_limit=0), 0, 1.0)
+    at_b.note(message(), 0.0)
+    at_b.note(message(relay_node=B, hop_limit=2), 0.0)
+    at_b.note(message(relay_node=D, hop_limit=0), 1.0)
     assert at_b.proves(answer(relay_node=C))
 
 
 def test_a_relay_that_withdrew_its_copy_learns_nothing():
     at_b = Passages(B)
-    at_b.note(message(), 0, 0.0)
-    at_b.note(message(relay_node=B, hop_limit=2), 0, 0.0)
+    at_b.note(message(), 0.0)
+    at_b.note(message(relay_node=B, hop_limit=2), 0.0)
     at_b.withdraw((A, 7))
     at_b.withdraw((A, 8))
     assert not at_b.proves(answer(relay_node=C))
@@ -126,30 +126,32 @@ def test_a_relay_that_withdrew_its_copy_learns_nothing():
 
 def test_a_packet_met_again_tells_whether_this_radio_was_asked_for_it():
     asked, other = Passages(B), Passages(D)
-    assert asked.note(message(), B, 0.0) is None
-    assert asked.note(message(relay_node=B, hop_limit=2), 0, 0.0) == Again(falls_back=False, was_asked=True)
-    assert other.note(message(), B, 0.0) is None
-    assert other.note(message(relay_node=B, hop_limit=2), 0, 0.0) == Again(falls_back=False, was_asked=False)
+    assert asked.note(replace(message(), next_hop=B), 0.0) is None
+    assert asked.note(message(relay_node=B, hop_limit=2), 0.0) == Again(falls_back=False, was_asked=True)
+    assert other.note(replace(message(), next_hop=B), 0.0) is None
+    assert other.note(message(relay_node=B, hop_limit=2), 0.0) == Again(falls_back=False, was_asked=False)
 
 
 def test_a_relay_that_gave_its_copy_up_for_another_one_helps_when_that_one_falls_back_to_flooding():
     at_d = Passages(D)
-    at_d.note(message(), C, 0.0)
-    at_d.note(message(relay_node=D, hop_limit=2), 0, 1.0)
-    at_d.note(message(relay_node=B, hop_limit=2), 0, 2.0)
+    at_d.note(replace(message(), next_hop=C), 0.0)
+    at_d.note(message(relay_node=D, hop_limit=2), 1.0)
+    at_d.note(message(relay_node=B, hop_limit=2), 2.0)
     at_d.withdraw((A, 7))
-    assert at_d.note(message(relay_node=B, hop_limit=2), 0, 3.0) == Again(falls_back=True, was_asked=False)
-    assert at_d.note(message(relay_node=B, hop_limit=2), C, 3.0) == Again(falls_back=False, was_asked=False)
+    assert at_d.note(message(relay_node=B, hop_limit=2), 3.0) == Again(falls_back=True, was_asked=False)
+    assert at_d.note(replace(message(relay_node=B, hop_limit=2), next_hop=C), 3.0) == Again(
+        falls_back=False, was_asked=False
+    )
 
 
 def test_a_packet_is_forgotten_after_ten_minutes_and_the_memory_is_bounded():
     passages = Passages(A)
-    passages.note(message(), 0, 0.0)
-    assert passages.note(message(), 0, 599.0) is not None
-    assert passages.note(message(), 0, 1200.0) is None
+    passages.note(message(), 0.0)
+    assert passages.note(message(), 599.0) is not None
+    assert passages.note(message(), 1200.0) is None
     for packet_id in range(2000):
-        passages.note(replace(message(), packet_id=packet_id + 100), 0, 1200.0)
-    assert passages.note(message(), 0, 1200.0) is None
+        passages.note(replace(message(), packet_id=packet_id + 100), 1200.0)
+    assert passages.note(message(), 1200.0) is None
 
 
 def test_a_learned_hop_is_used_until_half_an_hour_without_news():

@@ -2,8 +2,7 @@
 
 The logic of one radio, without I/O: it asks its host for timers and the channel and hands packets back. It knows
 nothing of the medium or of clients. Source: firmware 2.8.0 and 2.7.26, `src/mesh/` (`RadioLibInterface`, `Router`,
-`FloodingRouter`, `NextHopRouter`, `ReliableRouter`), and traces recorded from 2.8.0. Routes are never learned: every
-packet floods.
+`FloodingRouter`, `NextHopRouter`, `ReliableRouter`), and traces recorded from 2.8.0.
 """
 
 from __future__ import annotations
@@ -12,22 +11,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from protocol.airtime import Preset, time_on_air_s
+from simulator.firmware.answers import acknowledgement, is_no_response, report, routing_reply
 from simulator.firmware.history import PacketHistory
 from simulator.firmware.host import Host, QueueStatus
 from simulator.firmware.housekeeping import Housekeeping
-from simulator.firmware.modules import Modules, learn, trace_route
+from simulator.firmware.modules import Modules, asks_strangers, learn, trace_route
+from simulator.firmware.nexthop import Again, Passages, Routes, passes_on
 from simulator.firmware.payloads import DeviceMetrics
 from simulator.firmware.relaying import (
-    CW_MAX,
-    CW_MIN,
     cancels_on_duplicate,
     ignores_port,
     is_rebroadcaster,
+    keeps_hop_limit,
     passes_licence,
+    puts_off_on_duplicate,
     relays_opaque,
-    response_hop_limit,
 )
-from simulator.firmware.retrying import Retries
+from simulator.firmware.retrying import OWN_TRIES, RELAY_TRIES, Pending, Retries
 from simulator.firmware.sealing import Identity, Keyring, Reading
 from simulator.firmware.settings import MAX_HOP_LIMIT, KnownNode, RadioSettings
 from simulator.firmware.transmitter import Transmitter
@@ -37,13 +37,11 @@ from simulator.packet import (
     MAX_PHY_BYTES,
     ROUTING_PORT,
     TELEMETRY_PORT,
-    TEXT_PORT,
     TRACEROUTE_PORT,
     Packet,
     Priority,
     RoutingError,
     routing_error,
-    routing_payload,
 )
 
 if TYPE_CHECKING:
@@ -51,13 +49,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Firmware"]
 
-_PROCESSING_S = 4.5
-"""What the firmware adds to a retransmission timeout for the other side's work."""
 _BITFIELD_BYTES = 2
-"""What the packet still lacks when the firmware computes that timeout."""
-_POLITE_PERCENT = 25
-"""Channel utilisation at which a radio stops asking strangers who they are."""
-_UNASKING_ROLES = ("ROUTER", "ROUTER_LATE", "CLIENT_BASE")
+"""What a packet of our own still lacks when the firmware computes the timeout for an acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +85,9 @@ class Firmware:
         self._keyring = Keyring(own, settings, preset, nodes)
         self._transmitter = Transmitter(host, settings, preset, rng)
         self._history = PacketHistory()
-        self._retries = Retries(
-            lambda: host.now_s,
-            host.call_at,
-            self._timeout_s,
-            lambda packet: self._report(packet, self._dispatch(packet)),
-            lambda packet: self._tell_client(packet, RoutingError.MAX_RETRANSMIT),
-        )
+        self._passages = Passages(own.last_byte)
+        self._routes = Routes(own.number, nodes, checked=settings.doubts_routes)
+        self._retries = Retries(lambda: host.now_s, host.call_at, self._timeout_s, self._try_again, self._give_up)
         self._modules = Modules(own, settings, self._metrics)
         self._housekeeping = Housekeeping(
             host, settings, rng, self._tell_metrics, lambda: self._introduce(BROADCAST, 0)
@@ -156,8 +145,8 @@ class Firmware:
         0 (seen in traces of 2.8.0).
         """
         self._status(packet, RoutingError.NONE)
-        refusal = self._routing_reply(replace(packet, sender=0), 0, error=RoutingError.RATE_LIMIT_EXCEEDED)
-        self._originate(refusal)
+        refusal = routing_reply(replace(packet, sender=0), 0, error=RoutingError.RATE_LIMIT_EXCEEDED)
+        self._originate(self._addressed(refusal))
 
     def drop(self, packet: Packet) -> None:
         """Drop another packet that came too soon: the client gets a queue status without an error, and nothing else."""
@@ -186,17 +175,17 @@ class Firmware:
             if reading is Reading.OPAQUE and relays_opaque(packet, self._settings, self._nodes):
                 self._relay(copy, remember=False)
             return
-        if packet.sender == self._own.number and (own := self._retries.settle(packet.packet_id)):
-            self._transmitter.cancel(packet.key)
+        if packet.sender == self._own.number and (own := self._stop_trying(packet.key)):
             self._tell_client(own, RoutingError.NONE)
         self._retries.lengthen(airtime_s)
         seen = self._history.note(packet, self._host.now_s)
+        again = self._passages.note(packet, self._host.now_s) if packet.to != BROADCAST else None
         if packet.sender == self._own.number:
             return
         if seen is None:
             self._take_new(copy)
         else:
-            self._take_again(copy, upgraded=seen < packet.hop_limit)
+            self._take_again(copy, again, upgraded=seen < packet.hop_limit)
 
     def _take_new(self, copy: _Copy) -> None:
         packet = copy.packet
@@ -204,10 +193,10 @@ class Firmware:
         reply: Packet | None = None
         if copy.readable:
             if ignores_port(self._settings, packet.port):
-                self._transmitter.cancel(packet.key)
+                self._withdraw(packet.key)
                 return
             snr_db = copy.snr_db or 0.0
-            if learn(self._nodes, packet, snr_db, self._settings):
+            if learn(self._nodes, packet, snr_db, self._settings, self._host.now_s):
                 self._host.learnt(self._nodes[packet.sender])
             if packet.port == TRACEROUTE_PORT:
                 packet = trace_route(packet, self._own, snr_db)
@@ -217,7 +206,7 @@ class Firmware:
         elif not relays_opaque(packet, self._settings, self._nodes):
             return
         if not copy.readable or passes_licence(packet, self._settings, self._nodes):
-            self._sniff(copy, replied=reply is not None and not _is_no_response(reply))
+            self._sniff(copy, replied=reply is not None and not is_no_response(reply))
             if for_us and copy.readable:
                 self._host.to_client(packet, copy.snr_db)
                 self._ask_who(packet)
@@ -228,80 +217,158 @@ class Firmware:
         """Acknowledge, settle, and pass on."""
         packet = copy.packet
         if packet.to == self._own.number:
-            if packet.want_ack and not replied:
+            if not replied:
                 self._acknowledge(copy)
             if copy.readable and packet.request_id:
-                self._retries.settle(packet.request_id)
-                self._transmitter.cancel((self._own.number, packet.request_id))
-                if packet.port == ROUTING_PORT and routing_error(packet.payload) == RoutingError.PKI_UNKNOWN_PUBKEY:
-                    self._introduce(packet.sender, packet.channel)
-        elif copy.readable and (packet.request_id or packet.reply_id) and packet.to != BROADCAST:
-            # An answer to somebody else: what it answers has arrived and need not be passed on.
-            self._transmitter.cancel((packet.to, packet.request_id))
+                self._settle_answered(packet)
+        if copy.readable and packet.to != BROADCAST and (packet.request_id or packet.reply_id):
+            self._follow(packet)
         self._relay(copy)
 
-    def _take_again(self, copy: _Copy, *, upgraded: bool) -> None:
+    def _settle_answered(self, packet: Packet) -> None:
+        """What this packet answers has arrived."""
+        error = routing_error(packet.payload) if packet.port == ROUTING_PORT else RoutingError.NONE
+        key = (self._own.number, packet.request_id)
+        self._retries.settle(key)
+        self._withdraw(key)
+        if error == RoutingError.NONE:
+            self._routes.confirm(packet.sender, self._host.now_s)
+        elif error == RoutingError.PKI_UNKNOWN_PUBKEY:
+            self._introduce(packet.sender, packet.channel)
+
+    def _follow(self, packet: Packet) -> None:
+        """Learn the way from an answer; one to somebody else shows that what it answers need not be passed on."""
+        if self._settings.learns_routes and self._passages.proves(packet):
+            self._routes.learn(packet.sender, packet.relay_node, self._host.now_s)
+        if packet.to != self._own.number:
+            key = (packet.to, packet.request_id)
+            self._withdraw(key)
+            self._retries.settle(key)
+
+    def _take_again(self, copy: _Copy, again: Again | None, *, upgraded: bool) -> None:
         packet = copy.packet
         waiting = self._transmitter.find(packet.key)
         if upgraded and waiting and waiting.packet.hop_limit < packet.hop_limit and is_rebroadcaster(self._settings):
             self._transmitter.cancel(packet.key)
             self._relay(copy)
-        elif packet.hops_away:
-            if cancels_on_duplicate(self._settings):
-                self._transmitter.cancel(packet.key)
-            elif self._settings.role == "ROUTER_LATE":
+            return
+        if again is not None and copy.snr_db is not None and self._stop_trying(packet.key):
+            waiting = self._transmitter.find(packet.key)
+        if again is not None and again.falls_back:
+            if waiting is None:
+                self._relay(copy)
+        elif not packet.hops_away:
+            if waiting is None and not self._relay(copy) and packet.to == self._own.number and packet.want_ack:
+                self._originate(self._addressed(routing_reply(packet, 0)))
+        elif again is None or not again.was_asked:
+            if cancels_on_duplicate(packet, self._settings, self._nodes):
+                self._withdraw(packet.key)
+            elif puts_off_on_duplicate(packet, self._settings, self._nodes):
                 self._transmitter.put_off(packet.key)
-        elif waiting is None and not self._relay(copy) and packet.to == self._own.number and packet.want_ack:
-            self._originate(self._routing_reply(packet, 0))
 
     def _acknowledge(self, copy: _Copy) -> None:
-        """Answer `want_ack`. An answer is only confirmed when it came directly: else its sender heard it relayed."""
-        packet = copy.packet
-        hop_limit = response_hop_limit(packet, self._settings.hop_limit)
-        if not copy.readable:
-            sender = self._nodes.get(packet.sender)
-            unknown_key = packet.pkc and not (sender and sender.public_key)
-            error = RoutingError.PKI_UNKNOWN_PUBKEY if unknown_key else RoutingError.NO_CHANNEL
-            self._originate(self._routing_reply(replace(packet, channel=0), hop_limit, error=error))
-        elif packet.port == TEXT_PORT:
-            self._originate(self._routing_reply(packet, hop_limit, want_ack=True))
-        elif not (packet.request_id or packet.reply_id):
-            self._originate(self._routing_reply(packet, hop_limit))
-        elif not packet.hops_away:
-            self._originate(self._routing_reply(packet, 0))
+        answer = acknowledgement(
+            copy.packet, self._own.last_byte, self._settings.hop_limit, self._nodes, readable=copy.readable
+        )
+        if answer is not None:
+            self._originate(self._addressed(answer))
 
     def _relay(self, copy: _Copy, *, remember: bool = True) -> bool:
-        """Queue a copy to be passed on, unless it is ours, for us, at its last hop, or this radio passes nothing on."""
-        packet = copy.packet
-        ours = self._own.number in (packet.sender, packet.to)
+        """Queue a copy to be passed on, unless it is ours, for us, at its last hop, aimed at another relay, or this
+        radio passes nothing on.
+        """
+        packet, own = copy.packet, self._own
+        ours = own.number in (packet.sender, packet.to)
         if ours or not packet.hop_limit or not packet.packet_id or not is_rebroadcaster(self._settings):
             return False
-        passed = packet.passed_on(self._own.last_byte)
+        if packet.next_hop and not passes_on(packet, own.last_byte):
+            return False
+        now_s = self._host.now_s
+        kept = remember and keeps_hop_limit(packet, self._settings, self._nodes, own.number, now_s)
+        passed = packet.passed_on(own.last_byte, packet.hop_limit if kept else packet.hop_limit - 1)
         if remember:
-            self._history.note(passed, self._host.now_s)
-        if self._settings.transmits and self._transmitter.within_duty_cycle:
-            self._transmitter.queue(passed, priority_of(passed, readable=copy.readable), copy.snr_db)
+            self._history.note(passed, now_s)
+            if packet.to != BROADCAST:
+                passed = self._aim(passed, copy.snr_db)
+        self._pass_on(passed, copy.snr_db, readable=copy.readable)
         return True
+
+    def _aim(self, passed: Packet, snr_db: float | None) -> Packet:
+        """Aim a direct packet that was aimed at this relay at the next one, and try twice; others keep flooding."""
+        self._passages.note(passed, self._host.now_s)
+        if not passed.next_hop:
+            return passed
+        passed = replace(passed, next_hop=self._routes.next_hop(passed.to, self._host.now_s))
+        if passed.next_hop and (passed.hop_limit or passed.want_ack):
+            self._retries.expect(passed, RELAY_TRIES, snr_db)
+        return passed
+
+    def _pass_on(self, packet: Packet, snr_db: float | None, *, readable: bool) -> None:
+        if self._settings.transmits and self._transmitter.within_duty_cycle:
+            self._transmitter.queue(packet, priority_of(packet, readable=readable), snr_db)
+
+    def _withdraw(self, key: tuple[int, int]) -> None:
+        """Drop a waiting copy of a packet: this radio does not pass it on after all."""
+        if self._transmitter.cancel(key):
+            self._passages.withdraw(key)
+
+    def _stop_trying(self, key: tuple[int, int]) -> Packet | None:
+        """Somebody passed a packet on, ours or one that we aimed: returns it, None when it was not waited for."""
+        packet = self._retries.settle(key)
+        own = key[0] == self._own.number
+        if packet is not None and (own or cancels_on_duplicate(packet, self._settings, self._nodes)):
+            self._withdraw(key)
+        return packet
+
+    def _try_again(self, pending: Pending) -> None:
+        """Send a packet once more. The last try of a direct one forgets the next hop and floods."""
+        packet, is_last = pending.packet, not pending.tries_left
+        if is_last and packet.to != BROADCAST:
+            self._routes.give_up(packet.to)
+        if packet.sender == self._own.number:
+            self._report(packet, self._dispatch(packet))
+        else:
+            flood = replace(packet, next_hop=0)
+            self._history.note(flood, self._host.now_s)
+            self._passages.note(flood, self._host.now_s)
+            self._pass_on(flood, pending.snr_db, readable=True)
+
+    def _give_up(self, packet: Packet) -> None:
+        """Nothing was heard after the last try: only a packet of our own is worth a word."""
+        own = packet.sender == self._own.number
+        if own:
+            self._tell_client(packet, RoutingError.MAX_RETRANSMIT)
+        if own or cancels_on_duplicate(packet, self._settings, self._nodes):
+            self._withdraw(packet.key)
 
     def _originate(self, packet: Packet) -> int:
         """Send a packet of our own; returns 0, or why it did not reach the queue."""
         if not packet.channel and packet.to != BROADCAST and (receiver := self._nodes.get(packet.to)):
             packet = replace(packet, channel=receiver.channel)
         if packet.want_ack:
-            self._retries.expect(packet)
+            self._retries.expect(packet, OWN_TRIES)
         airtime_s = time_on_air_s(self._preset, min(packet.phy_bytes, MAX_PHY_BYTES))
         self._retries.lengthen(airtime_s, but=packet.packet_id)
         return self._dispatch(packet)
 
     def _dispatch(self, packet: Packet) -> int:
+        """Send a packet of our own now, aimed at the next hop where one is known."""
         self._history.note(packet, self._host.now_s)
-        on_air = replace(packet, want_ack=False) if packet.want_ack and packet.to == BROADCAST else packet
+        on_air = packet
+        if packet.to != BROADCAST:
+            self._passages.note(packet, self._host.now_s)
+            if next_hop := self._routes.next_hop(packet.to, self._host.now_s):
+                on_air = replace(packet, next_hop=next_hop)
+        elif packet.want_ack:
+            on_air = replace(packet, want_ack=False)
         closed = self._keyring.close(on_air) if self._transmitter.within_duty_cycle else RoutingError.DUTY_CYCLE_LIMIT
         if isinstance(closed, RoutingError):
-            self._retries.settle(packet.packet_id)
+            self._retries.settle(packet.key)
             return closed
         if not self._settings.transmits:
             return RoutingError.PKI_FAILED
+        if on_air.next_hop and on_air.hop_limit and not packet.want_ack:
+            self._retries.expect(packet, RELAY_TRIES)
         queued = self._transmitter.queue(closed, priority_of(packet), None)
         return RoutingError.NONE if queued else RoutingError.BAD_REQUEST
 
@@ -315,9 +382,8 @@ class Firmware:
             self._originate(self._addressed(introduction))
 
     def _ask_who(self, packet: Packet) -> None:
-        """Exchange NodeInfo with a sender whose own was never heard, as clients do on a quiet channel."""
-        polite = self.utilisation_percent < _POLITE_PERCENT and self._settings.role not in _UNASKING_ROLES
-        if polite and not self._nodes[packet.sender].has_user:
+        """Exchange NodeInfo with a sender whose own was never heard."""
+        if not self._nodes[packet.sender].has_user and asks_strangers(self._settings, self.utilisation_percent):
             self._introduce(packet.sender, packet.channel, ask=True)
 
     def _tell_metrics(self) -> None:
@@ -330,25 +396,15 @@ class Firmware:
         return DeviceMetrics(self.utilisation_percent, self._transmitter.sending_percent, uptime_s)
 
     def _timeout_s(self, packet: Packet) -> float:
-        slots = (1 << self._transmitter.window) + 2 * CW_MAX + (1 << (CW_MAX + CW_MIN) // 2)
-        phy_bytes = min(replace(packet, cipher=None).phy_bytes - _BITFIELD_BYTES, MAX_PHY_BYTES)
-        return 2 * time_on_air_s(self._preset, phy_bytes) + slots * self._preset.slot_s + _PROCESSING_S
+        own = packet.sender == self._own.number
+        return self._transmitter.retry_timeout_s(packet.phy_bytes - _BITFIELD_BYTES if own else packet.phy_bytes)
 
     def _status(self, packet: Packet, error: int) -> None:
         self._host.queue_status(QueueStatus(error, self.free_places, packet.packet_id))
 
     def _tell_client(self, packet: Packet, error: RoutingError) -> None:
         """Report on the client's own packet, as from this radio itself."""
-        report = Packet(
-            self._own.number,
-            self._own.number,
-            self.new_packet_id(),
-            ROUTING_PORT,
-            routing_payload(error),
-            request_id=packet.packet_id,
-            priority=Priority.ACK,
-        )
-        self._host.to_client(report)
+        self._host.to_client(report(packet, self._own.number, self.new_packet_id(), error))
 
     def _addressed(self, packet: Packet) -> Packet:
         """One of our own packets, with what every one of them carries."""
@@ -359,25 +415,3 @@ class Firmware:
             hop_start=packet.hop_limit,
             relay_node=self._own.last_byte,
         )
-
-    def _routing_reply(
-        self, packet: Packet, hop_limit: int, *, want_ack: bool = False, error: RoutingError = RoutingError.NONE
-    ) -> Packet:
-        return self._addressed(
-            Packet(
-                self._own.number,
-                packet.sender,
-                0,
-                ROUTING_PORT,
-                routing_payload(error),
-                want_ack=want_ack,
-                hop_limit=hop_limit,
-                request_id=packet.packet_id,
-                priority=Priority.ACK,
-                channel=packet.channel,
-            )
-        )
-
-
-def _is_no_response(packet: Packet) -> bool:
-    return packet.port == ROUTING_PORT and routing_error(packet.payload) == RoutingError.NO_RESPONSE

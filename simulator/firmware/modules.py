@@ -26,7 +26,7 @@ from simulator.packet import (
     routing_payload,
 )
 
-__all__ = ["NODES_MAX", "Modules", "learn", "trace_route"]
+__all__ = ["NODES_MAX", "Modules", "asks_strangers", "learn", "trace_route"]
 
 _ADMIN_PUBLIC_KEY_UNAUTHORIZED = 37
 _INTRODUCED_AGAIN_S = 600.0
@@ -35,6 +35,9 @@ _ANSWERED_AGAIN_S = 12 * 3600.0
 """Nor to the same asker."""
 _BUSY_PERCENT = 40
 """Channel utilisation at which the firmware's own answers stop."""
+_POLITE_PERCENT = 25
+"""Channel utilisation at which it stops to be curious."""
+_UNASKING_ROLES = ("ROUTER", "ROUTER_LATE", "CLIENT_BASE")
 _UNKNOWN_SNR = -128
 NODES_MAX = 250
 """Places in the node database; the one learnt first makes room."""
@@ -128,6 +131,11 @@ class Modules:
         )
 
 
+def asks_strangers(settings: RadioSettings, utilisation_percent: float) -> bool:
+    """Whether a radio asks who somebody is of whom it only heard packets: clients do, on a quiet channel."""
+    return utilisation_percent < _POLITE_PERCENT and settings.role not in _UNASKING_ROLES
+
+
 def trace_route(packet: Packet, own: Identity, snr_db: float) -> Packet:
     """Write ourselves into a traceroute that we heard, and how well we heard it; other packets stay as they are."""
     if packet.port != TRACEROUTE_PORT or (route := read_route(packet.payload)) is None:
@@ -138,8 +146,10 @@ def trace_route(packet: Packet, own: Identity, snr_db: float) -> Packet:
     return replace(packet, payload=route.encode())
 
 
-def learn(nodes: dict[int, KnownNode], packet: Packet, snr_db: float, settings: RadioSettings) -> bool:
-    """Note in the node database who sent a packet that we could read, and what it says of them.
+def learn(
+    nodes: dict[int, KnownNode], packet: Packet, snr_db: float, settings: RadioSettings, now_s: float = 0.0
+) -> bool:
+    """Note in the node database who sent a packet that we could read now, and what it says of them.
 
     True when somebody new, or something new of somebody, was learnt.
     """
@@ -149,6 +159,7 @@ def learn(nodes: dict[int, KnownNode], packet: Packet, snr_db: float, settings: 
     node = known or nodes.setdefault(packet.sender, KnownNode(packet.sender))
     node.hops_away = packet.hops_away
     node.via_mqtt = packet.via_mqtt
+    node.heard_s = now_s
     if not packet.hops_away:
         node.snr_db = snr_db
     if packet.port != NODEINFO_PORT or (told := read_node_info(packet.payload, packet.sender)) is None:

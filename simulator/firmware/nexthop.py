@@ -16,6 +16,7 @@ from simulator.packet import Packet
 __all__ = [
     "FAILURES_MAX",
     "NEIGHBOUR_FRESH_S",
+    "ROUTER_ROLES",
     "ROUTE_KEPT_S",
     "Again",
     "Passages",
@@ -32,7 +33,7 @@ FAILURES_MAX = 3
 NEIGHBOUR_FRESH_S = 7200.0
 """A neighbour not heard for so long is no next hop (`NEXTHOP_NEIGHBOR_FRESH_SECS`)."""
 
-_ROUTER_ROLES = ("ROUTER", "ROUTER_LATE", "CLIENT_BASE")
+ROUTER_ROLES = ("ROUTER", "ROUTER_LATE", "CLIENT_BASE")
 _RELAYERS_MAX = 6
 _PASSAGES_MAX = 1024
 _PASSAGE_KEPT_S = 600.0
@@ -44,9 +45,9 @@ def last_byte(number: int) -> int:
     return number & 0xFF or 0xFF
 
 
-def passes_on(next_hop: int, own_byte: int) -> bool:
+def passes_on(packet: Packet, own_byte: int) -> bool:
     """Whether a packet that a radio could relay is for it to relay: it floods, or names this radio."""
-    return next_hop in (0, own_byte)
+    return packet.next_hop in (0, own_byte)
 
 
 def resolve(
@@ -65,7 +66,7 @@ def resolve(
             fresh = node.heard_s is not None and now_s - node.heard_s < NEIGHBOUR_FRESH_S
             candidate = not node.hops_away and fresh
         else:
-            candidate = not node.hops_away or node.favourite or node.role in _ROUTER_ROLES
+            candidate = not node.hops_away or node.favourite or node.role in ROUTER_ROLES
         if candidate:
             if found is not None:
                 return None
@@ -101,8 +102,8 @@ class Passages:
         self._own_byte = own_byte
         self._passages: dict[tuple[int, int], _Passage] = {}
 
-    def note(self, packet: Packet, next_hop: int, now_s: float) -> Again | None:
-        """Note a copy heard or queued, and the next hop that its header names; None when it was never met.
+    def note(self, packet: Packet, now_s: float) -> Again | None:
+        """Note a copy heard or queued, as its header says; None when it was never met.
 
         Another relay counts only when it shows that it heard us: its copy has as many hops left as ours, or one less.
         """
@@ -112,12 +113,12 @@ class Passages:
             known = None
         if known is None:
             ours = by == self._own_byte
-            passage = _Passage(now_s, next_hop, packet.hop_limit if ours else 0, (self._own_byte,) if ours else ())
-            self._passages[key] = passage
+            own_hop_limit, relayers = (packet.hop_limit, (by,)) if ours else (0, ())
+            self._passages[key] = _Passage(now_s, packet.next_hop, own_hop_limit, relayers)
             while len(self._passages) > _PASSAGES_MAX:
                 del self._passages[next(iter(self._passages))]
             return None
-        again = Again(self._falls_back(packet, next_hop, known), known.asked == self._own_byte)
+        again = Again(self._falls_back(packet, known), known.asked == self._own_byte)
         known.time_s = now_s
         if by == self._own_byte:
             known.own_hop_limit = packet.hop_limit
@@ -143,10 +144,10 @@ class Passages:
             return False
         return answer.relay_node in passage.relayers or (not answer.hops_away and len(passage.relayers) == 1)
 
-    def _falls_back(self, packet: Packet, next_hop: int, known: _Passage) -> bool:
+    def _falls_back(self, packet: Packet, known: _Passage) -> bool:
         return (
             known.asked not in (0, self._own_byte)
-            and not next_hop
+            and not packet.next_hop
             and packet.relay_node in known.relayers
             and self._own_byte not in known.relayers
             and known.asked not in known.relayers

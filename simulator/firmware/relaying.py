@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from simulator.firmware.nexthop import ROUTER_ROLES, resolve
 from simulator.firmware.settings import KnownNode, RadioSettings
 from simulator.packet import BROADCAST, Packet
 
@@ -21,9 +22,11 @@ __all__ = [
     "cancels_on_duplicate",
     "ignores_port",
     "is_rebroadcaster",
+    "keeps_hop_limit",
     "late_wait_slots",
     "own_window",
     "passes_licence",
+    "puts_off_on_duplicate",
     "relay_wait_slots",
     "relays_opaque",
     "response_hop_limit",
@@ -67,9 +70,34 @@ def passes_licence(packet: Packet, settings: RadioSettings, nodes: Mapping[int, 
     return not settings.licensed or all(node is None or not node.has_user or node.licensed for node in ends)
 
 
-def cancels_on_duplicate(settings: RadioSettings) -> bool:
-    """Whether hearing somebody else pass a packet on makes it drop its own copy."""
-    return settings.role not in ("ROUTER", "ROUTER_LATE")
+def cancels_on_duplicate(packet: Packet, settings: RadioSettings, nodes: Mapping[int, KnownNode]) -> bool:
+    """Whether hearing somebody else pass a packet on makes it drop its own copy: not routers, nor a base for its own.
+
+    The last are what a CLIENT_BASE's owner marked as favourites, as senders or receivers.
+    """
+    role = settings.role
+    return role not in ("ROUTER", "ROUTER_LATE") and not (role == "CLIENT_BASE" and _favours(packet, nodes))
+
+
+def puts_off_on_duplicate(packet: Packet, settings: RadioSettings, nodes: Mapping[int, KnownNode]) -> bool:
+    """Whether hearing that makes it send its copy late instead."""
+    return settings.role == "ROUTER_LATE" or (settings.role == "CLIENT_BASE" and _favours(packet, nodes))
+
+
+def keeps_hop_limit(
+    packet: Packet, settings: RadioSettings, nodes: Mapping[int, KnownNode], own_number: int, now_s: float
+) -> bool:
+    """Whether a relay passes a packet on without taking a hop off it: from router to router that its owner favours.
+
+    Never at the first hop.
+    """
+    if settings.role not in ROUTER_ROLES or not packet.hops_away:
+        return False
+    before = resolve(packet.relay_node, nodes, own_number, now_s, only_neighbours=False)
+    if before is None:
+        return False
+    node = nodes[before]
+    return node.favourite and node.has_user and node.role in ROUTER_ROLES
 
 
 def own_window(utilisation_percent: float) -> int:
@@ -95,6 +123,10 @@ def response_hop_limit(packet: Packet, own_hop_limit: int) -> int:
     if packet.hops_away > own_hop_limit:
         return packet.hops_away
     return 0 if packet.hop_start == 0 else min(packet.hops_away + 2, own_hop_limit)
+
+
+def _favours(packet: Packet, nodes: Mapping[int, KnownNode]) -> bool:
+    return any((node := nodes.get(number)) is not None and node.favourite for number in (packet.sender, packet.to))
 
 
 def _scale(value: int, low: int, high: int) -> int:

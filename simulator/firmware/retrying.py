@@ -1,4 +1,4 @@
-"""Packets that want an acknowledgement: three tries, and a word to the client when none came.
+"""Packets that want to be heard of again: their tries, and what happens when nothing was heard after the last one.
 
 Source: firmware `ReliableRouter`, `NextHopRouter::doRetransmissions`. Knows no queue: sending again and giving up are
 the firmware's. Traces of 2.8.0 show tries at 0, 7.2 and 14.4 s and the end at 21.4 s on LONG_FAST.
@@ -15,16 +15,21 @@ from simulator.packet import Packet
 if TYPE_CHECKING:
     from simulator.medium import Timer
 
-__all__ = ["Retries"]
+__all__ = ["OWN_TRIES", "RELAY_TRIES", "Pending", "Retries"]
 
-_TRIES = 3
+OWN_TRIES = 3
+"""How often a packet of our own that wants an acknowledgement is sent (`NUM_RELIABLE_RETX`)."""
+RELAY_TRIES = 2
+"""How often a packet is sent that was aimed at a next hop without that (`NUM_INTERMEDIATE_RETX`)."""
 
 
 @dataclass(slots=True)
-class _Pending:
-    """A packet of ours that wants an acknowledgement."""
+class Pending:
+    """A packet whose next relay, or whose acknowledgement, is not heard yet."""
 
     packet: Packet
+    snr_db: float | None
+    """How it was heard; None for one of our own."""
     tries_left: int
     deadline_s: float
     timer: Timer
@@ -38,32 +43,33 @@ class Retries:
         now_s: Callable[[], float],
         call_at: Callable[[float, Callable[[], None]], Timer],
         timeout_s: Callable[[Packet], float],
-        again: Callable[[Packet], None],
+        again: Callable[[Pending], None],
         given_up: Callable[[Packet], None],
     ) -> None:
-        """`again` sends a packet once more, `given_up` ends it."""
+        """`again` sends a packet once more, `tries_left` being what is left after that; `given_up` ends it."""
         self._now_s = now_s
         self._call_at = call_at
         self._timeout_s = timeout_s
         self._again = again
         self._given_up = given_up
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[tuple[int, int], Pending] = {}
 
-    def expect(self, packet: Packet) -> None:
-        """From now on wait for an acknowledgement of `packet`."""
-        self._wait(packet, _TRIES - 1)
+    def expect(self, packet: Packet, tries: int = OWN_TRIES, snr_db: float | None = None) -> None:
+        """From now on wait to hear of `packet`, which is sent for the first time now."""
+        self.settle(packet.key)
+        self._wait(packet, snr_db, tries - 1)
 
-    def settle(self, packet_id: int) -> Packet | None:
+    def settle(self, key: tuple[int, int]) -> Packet | None:
         """Stop trying, and return the packet; None when it was not waited for."""
-        pending = self._pending.pop(packet_id, None)
+        pending = self._pending.pop(key, None)
         if pending is None:
             return None
         pending.timer.cancel()
         return pending.packet
 
     def lengthen(self, airtime_s: float, *, but: int = 0) -> None:
-        """While the channel carried something else, no acknowledgement could come."""
-        for packet_id, pending in self._pending.items():
+        """While the channel carried something else, nothing could be heard; `but` is the id of what it carried."""
+        for (_, packet_id), pending in self._pending.items():
             if packet_id != but:
                 pending.deadline_s += airtime_s
 
@@ -73,18 +79,18 @@ class Retries:
             pending.timer.cancel()
         self._pending.clear()
 
-    def _wait(self, packet: Packet, tries_left: int) -> None:
+    def _wait(self, packet: Packet, snr_db: float | None, tries_left: int) -> Pending:
         deadline_s = self._now_s() + self._timeout_s(packet)
-        timer = self._call_at(deadline_s, lambda: self._overdue(packet.packet_id))
-        self._pending[packet.packet_id] = _Pending(packet, tries_left, deadline_s, timer)
+        timer = self._call_at(deadline_s, lambda: self._overdue(packet.key))
+        pending = self._pending[packet.key] = Pending(packet, snr_db, tries_left, deadline_s, timer)
+        return pending
 
-    def _overdue(self, packet_id: int) -> None:
-        pending = self._pending[packet_id]
+    def _overdue(self, key: tuple[int, int]) -> None:
+        pending = self._pending[key]
         if self._now_s() < pending.deadline_s:
-            pending.timer = self._call_at(pending.deadline_s, lambda: self._overdue(packet_id))
+            pending.timer = self._call_at(pending.deadline_s, lambda: self._overdue(key))
         elif pending.tries_left:
-            self._wait(pending.packet, pending.tries_left - 1)
-            self._again(pending.packet)
+            self._again(self._wait(pending.packet, pending.snr_db, pending.tries_left - 1))
         else:
-            del self._pending[packet_id]
+            del self._pending[key]
             self._given_up(pending.packet)

@@ -109,6 +109,16 @@ class RadioSettings:
         return release(self.firmware) >= (2, 8)
 
     @property
+    def learns_routes(self) -> bool:
+        """True for firmware that aims direct messages at a next hop (2.6 and later)."""
+        return release(self.firmware) >= (2, 6)
+
+    @property
+    def doubts_routes(self) -> bool:
+        """True for firmware that trusts a next hop only while it is fresh and can mean no other node (2.8)."""
+        return release(self.firmware) >= (2, 8)
+
+    @property
     def transmits(self) -> bool:
         """False while no region is set."""
         return self.region != "UNSET"

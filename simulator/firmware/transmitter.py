@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from protocol.airtime import Preset
+from protocol.airtime import Preset, time_on_air_s
 from simulator.channels import REGIONS
 from simulator.firmware.airload import AirLoad
 from simulator.firmware.host import Host
-from simulator.firmware.relaying import late_wait_slots, own_window, relay_wait_slots
+from simulator.firmware.relaying import CW_MAX, CW_MIN, late_wait_slots, own_window, relay_wait_slots
 from simulator.firmware.settings import RadioSettings
 from simulator.firmware.txqueue import Queued, TransmitQueue
-from simulator.packet import Packet
+from simulator.packet import MAX_PHY_BYTES, Packet
 
 if TYPE_CHECKING:
     from random import Random
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from simulator.medium import Timer
 
 __all__ = ["Transmitter"]
+
+_PROCESSING_S = 4.5
+"""What the firmware adds to a retransmission timeout for the other side's work."""
 
 
 class Transmitter:
@@ -57,6 +60,12 @@ class Transmitter:
         """Exponent of the contention window for own packets."""
         return own_window(self.utilisation_percent)
 
+    def retry_timeout_s(self, phy_bytes: int) -> float:
+        """How long to wait, on a channel as busy as now, before a packet that nobody passed on is sent again."""
+        slots = (1 << self.window) + 2 * CW_MAX + (1 << (CW_MAX + CW_MIN) // 2)
+        airtime_s = time_on_air_s(self._preset, min(phy_bytes, MAX_PHY_BYTES))
+        return 2 * airtime_s + slots * self._preset.slot_s + _PROCESSING_S
+
     @property
     def within_duty_cycle(self) -> bool:
         """False when the region's share of the hour is used up."""
@@ -73,10 +82,11 @@ class Transmitter:
         """A waiting copy of a packet."""
         return self._queue.find(key)
 
-    def cancel(self, key: tuple[int, int]) -> None:
-        """Drop one waiting copy of a packet."""
+    def cancel(self, key: tuple[int, int]) -> bool:
+        """Drop one waiting copy of a packet; False when there is none."""
         if waiting := self._queue.find(key):
             self._queue.remove(waiting)
+        return waiting is not None
 
     def put_off(self, key: tuple[int, int]) -> None:
         """Move a waiting copy behind all others and into the window after them, once."""
