@@ -230,3 +230,30 @@ async def send(recorded, phones, flown, radios, lasts_s=_LASTS_S):
         tuple(flight.time_s - began_s for flight in flights if flight.radio == first),
         _waits([(flight.radio, flight.time_s, flight.airtime_s) for flight in flights], first),
     )
+
+
+def recorded_aims(recorded):
+    """Who sent a run's packet and at whom each aimed it, in order: [(radio, next hop or nothing)]."""
+    flights = [row for row in recorded.rows if row["ev"] == "tx" and row["id"] == recorded.rows[0]["id"]]
+    return [(row["node"], row["next_hop"] or "") for row in flights]
+
+
+async def send_in_turn(runs, phones, flown, neighbourhood):
+    """Repeat runs of one trace in one world, links cut as recorded: [(aims, outcome)]."""
+    radios = neighbourhood.radios
+    names = {radio.node_number & 0xFF: name for name, radio in radios.items()}
+    results = []
+    for run in runs:
+        cut = [(run.cut[-2], run.cut[-1]), (run.cut[-1], run.cut[-2])] if run.cut else []
+        links = {link: neighbourhood.medium.link(*link) for link in cut}
+        for link in cut:
+            neighbourhood.medium.connect(*link, None)
+        began = len(flown)
+        outcome = await send(run, phones, flown, radios, lasts_s=60.0)
+        for link, how in links.items():
+            neighbourhood.medium.connect(*link, how)
+        packet_id = next(flight.packet_id for flight in flown[began:] if flight.radio == run.topology.names[0])
+        flights = sorted(flown[began:], key=lambda flight: flight.time_s)
+        aims = [(f.radio, names.get(f.next_hop, "")) for f in flights if f.packet_id == packet_id]
+        results.append((aims, outcome))
+    return results

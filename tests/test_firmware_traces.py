@@ -1,15 +1,23 @@
 """Recorded runs of the native firmware 2.8.0, repeated on virtual radios: same senders, same relays, same verdicts."""
 
+from itertools import pairwise
+
 import pytest
-from firmware_traces import experiments, replayed
+import trio
+from firmware_traces import experiments, recorded_aims, recorded_runs, replayed, send_in_turn
+from radio_world import PLAIN, mesh
+
+from simulator import neighbourhood
+from simulator.kernel import run as run_in_virtual_time
+from simulator.topology import node_numbers
 
 SEEDS = 60
 HOP_LATE_S = 0.25
 """The native program polled its simulated radio every tenth of a second: sending and hearing both came that much late,
 for each hop."""
 TRY_EARLY_S = 0.09
-"""Its simulated radio reckoned with an airtime that grows evenly, 8 ms a byte, where LoRa's grows in steps of 41 ms: each
-timeout for an acknowledgement is up to two steps shorter than a real radio's."""
+"""Its simulated radio reckoned with an airtime that grows evenly, 8 ms a byte, where LoRa's grows in steps of 41 ms:
+each timeout for an acknowledgement is up to two steps shorter than a real radio's."""
 
 BACKLOG = {
     ("air_diamond4_pkc", "dm_256_noack"): (4, 5),
@@ -133,3 +141,66 @@ def test_relays_wait_as_long_as_recorded(both):
         if waits[0] and run.is_readable and (run.file, run.experiment) != BUSY:
             # One may lie outside: the first of several relays seldom waits long.
             assert within(waits[0], waits[1], hop * HOP_LATE_S) >= len(waits[0]) - 1, (hop, waits)
+
+
+async def _say_hello(phones):
+    """Every radio is heard by its neighbours, which makes it one of whom they know."""
+    for phone in phones.values():
+        phone.send(port=1, payload=b"hello")
+        await trio.sleep(40)
+
+
+async def _aim_along_a_line(runs, seed):
+    """In the recordings, A knew the way when they began and B did not: its radio forgets at a restart."""
+    async with mesh(runs[0].topology, PLAIN, seed=seed) as (world, phones, flown):
+        await _say_hello(phones)
+        await send_in_turn(runs[:1], phones, flown, world)
+        world.radios["B"].switch_off()
+        world.radios["B"].switch_on()
+        await _say_hello(phones)
+        return await send_in_turn(runs, phones, flown, world)
+
+
+@pytest.mark.parametrize("file", ["air_line3_nexthop", "air_line3_nexthop_cut"])
+def test_next_hops_are_learned_named_tried_twice_and_dropped_as_recorded(file):
+    runs = recorded_runs(file)
+    for seed in range(8):
+        results = run_in_virtual_time(_aim_along_a_line, runs, seed, seed=seed)
+        for run, (aims, outcome) in zip(runs, results, strict=True):
+            case = (seed, run.experiment, run.rep)
+            assert aims == recorded_aims(run), case
+            assert outcome.verdicts == run.outcome.verdicts, case
+            assert outcome.delivered == run.outcome.delivered, case
+            for number, (ours_s, theirs_s) in enumerate(zip(outcome.tries_s, run.outcome.tries_s, strict=True)):
+                # Each begins with a wait of up to seven slots.
+                assert ours_s - theirs_s == pytest.approx(0, abs=0.224 + HOP_LATE_S + number * TRY_EARLY_S), case
+
+
+async def _aim_across_a_diamond(runs, seed):
+    async with mesh(runs[0].topology, PLAIN, seed=seed) as (world, phones, flown):
+        await _say_hello(phones)
+        return await send_in_turn(runs, phones, flown, world)
+
+
+def test_a_byte_that_two_neighbours_share_is_never_a_next_hop_while_others_are(monkeypatch):
+    # In air_diamond3_nexthop D and Z end in the same byte: no relay learns the way to Z, though A learns one relay.
+    def alike(names, seed):
+        numbers = node_numbers(names, seed)
+        return numbers | {"D": numbers["D"] & 0xFFFFFF00 | numbers["Z"] & 0xFF}
+
+    monkeypatch.setattr(neighbourhood, "node_numbers", alike)
+    runs = recorded_runs("air_diamond3_nexthop")
+    recorded = [recorded_aims(run) for run in runs]
+    assert recorded == [[("A", ""), ("B", "")]] * 2 + [[("A", "B"), ("B", "")]] * 3
+    for seed in range(20):
+        results = run_in_virtual_time(_aim_across_a_diamond, runs, seed, seed=seed)
+        for aims, outcome in results:
+            ((_, aim), *relayed) = aims
+            assert {to for _, to in relayed} == {""}, (seed, aims)
+            # A has one neighbour with that byte, D; nobody else relays what is aimed at it.
+            assert not aim or [radio for radio, _ in relayed] == ["D" if aim in "DZ" else aim], (seed, aims)
+            assert outcome.verdicts[-1] == ("real", 0), (seed, aims)
+        aimed = [aims[0][1] for aims, _ in results]
+        assert aimed[0] == ""
+        assert all(one == other or not one for one, other in pairwise(aimed)), (seed, aimed)
+    assert any(aimed), aimed
