@@ -27,9 +27,7 @@ def scenario(stations: list[Station], **how: object) -> Scenario:
     return Scenario("hand-made", "A hand-made village", "", places, **values)  # type: ignore[arg-type]
 
 
-def outcome(
-    stations: list[Station], links: list[LinkUse], asked: list[Asked] | None = None, **how: object
-) -> Outcome:
+def outcome(stations: list[Station], links: list[LinkUse], asked: list[Asked] | None = None, **how: object) -> Outcome:
     """A run in which little happened; `how` sets fields of the scenario."""
     return Outcome(
         scenario(stations, **how),
@@ -77,9 +75,10 @@ def _links(rng: Random, stations: list[Station]) -> list[LinkUse]:
             distance_m = max(20.0, math.dist((first.x_m, first.y_m), (second.x_m, second.y_m)))
             high = 12.0 if max(first.height_m, second.height_m) > 20 else 0.0
             snr_db = 12 - 36 * math.log10(distance_m / 200) + high + rng.gauss(0, 4)
-            for ends in ((one, other), (other, one)):
-                if (heard := min(12.0, snr_db + rng.gauss(0, 1.5))) > LONG_FAST_LIMIT_DB:
-                    links.append(LinkUse(*ends, round(heard, 1)))
+            both = [
+                LinkUse(*ends, round(min(12.0, snr_db + rng.gauss(0, 1.5)), 1)) for ends in ((one, other), (other, one))
+            ]
+            links += [link for link in both if link.snr_db > LONG_FAST_LIMIT_DB]
     return links
 
 
@@ -109,9 +108,7 @@ class _Air:
                 good = self.rng.random() < 0.97 - max(0.0, -8 - snr_db) * 0.06
                 entry[1 if good else 2] += 1
                 (heard if good else lost).append(receiver)
-            sent = Sent(
-                round(at_s, 3), sender, airtime_s, kind, number, sender != origin, tuple(heard), tuple(lost)
-            )
+            sent = Sent(round(at_s, 3), sender, airtime_s, kind, number, sender != origin, tuple(heard), tuple(lost))
             self.sent.append(sent)
             copies += 1
             for receiver in heard:

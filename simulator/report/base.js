@@ -35,13 +35,13 @@ function clock(seconds, withSeconds = true) {
 }
 
 const ROLES = {
-  CLIENT: "client: passes on what nobody else did",
-  CLIENT_MUTE: "mute client: never passes on",
-  CLIENT_BASE: "base client: passes on for its favourites",
-  CLIENT_HIDDEN: "hidden client: speaks only when it must",
-  ROUTER: "router: always passes on, and first",
-  ROUTER_LATE: "late router: always passes on, and last",
-  REPEATER: "repeater: always passes on",
+  CLIENT: "Client: passes on what nobody else did",
+  CLIENT_MUTE: "Mute client: never passes on",
+  CLIENT_BASE: "Base client: passes on for its favourites",
+  CLIENT_HIDDEN: "Hidden client: speaks only when it must",
+  ROUTER: "Router: always passes on, and first",
+  ROUTER_LATE: "Late router: always passes on, and last",
+  REPEATER: "Repeater: always passes on",
 };
 const kindOf = (station) => (station.house ? (station.models.length ? "model" : "house") : "relay");
 const KIND_WORDS = { house: "House", model: "House with a model", relay: "Relay on its own" };
@@ -51,6 +51,13 @@ function sign(kind, size) {
   if (kind === "house") return draw("circle", { class: "mark", r: size * 0.8 });
   const shape = kind === "model" ? [[0, -1.2], [1.2, 0], [0, 1.2], [-1.2, 0]] : [[0, -1.25], [1.2, 0.95], [-1.2, 0.95]];
   return draw("polygon", { class: "mark", points: shape.map(([x, y]) => `${x * size},${y * size}`).join(" ") });
+}
+
+let waiting = 0;
+/** Do it before the next picture; only the last of several. */
+function soon(action) {
+  cancelAnimationFrame(waiting);
+  waiting = requestAnimationFrame(action);
 }
 
 /** A canvas's context, as fine as the screen, cleared, in CSS pixels. */

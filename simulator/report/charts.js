@@ -10,13 +10,14 @@ function bars(box, { labels, values }, { unit, empty, axis }) {
   }
   const width = 360, height = 200, top = 16, bottom = 36, most = Math.max(...values);
   const step = width / values.length;
+  const wide = Math.min(step - 2, 70);
   const words = labels.map((label, i) => `${label} ${axis}: ${number(values[i])} ${unit}`).join("; ");
   const picture = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words });
   values.forEach((value, i) => {
     const high = most ? (value / most) * (height - top - bottom) : 0;
-    const bar = draw("rect", { class: "chart-bar", x: i * step + 1, y: height - bottom - high, width: Math.min(step - 2, 70), height: high, rx: 2 });
+    const middle = (i + 0.5) * step;
+    const bar = draw("rect", { class: "chart-bar", x: middle - wide / 2, y: height - bottom - high, width: wide, height: high, rx: 2 });
     bar.append(draw("title", {}, `${labels[i]} ${axis}: ${number(value)} ${unit}`));
-    const middle = i * step + 1 + Math.min(step - 2, 70) / 2;
     picture.append(bar);
     if (value && step > 20) picture.append(draw("text", { class: "chart-value", x: middle, y: height - bottom - high - 4, "text-anchor": "middle" }, number(value)));
     const short = step < 34 ? labels[i].split("–")[0] : labels[i];
@@ -111,7 +112,7 @@ function sortable(table, columns, rows, button, noun) {
 const compare = (a, b) => (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
 
 function toPlace(index) {
-  const button = make("button", { type: "button", title: "Show on the map" }, nameOf(index));
+  const button = make("button", { type: "button", class: "to-place", title: "Show on the map" }, nameOf(index));
   button.addEventListener("click", () => { choose(index, { walk: true }); byId("map-section").scrollIntoView({ block: "start" }); });
   return button;
 }
@@ -172,10 +173,6 @@ questionTable();
 startMap();
 startReplay();
 
-let resizing = 0;
-const again = () => {
-  cancelAnimationFrame(resizing);
-  resizing = requestAnimationFrame(() => { sizeMap(); redrawMap(); drawStrip(); });
-};
+const again = () => soon(() => { sizeMap(); redrawMap(); drawStrip(); });
 window.addEventListener("resize", again);
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);

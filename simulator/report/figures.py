@@ -52,7 +52,7 @@ def seconds_bars(outcome: Outcome) -> Bars:
     step = next((step for step in _STEPS_S if longest_s < step * (_MAX_BARS - 1)), _STEPS_S[-1])
     count = min(_MAX_BARS - 1, int(longest_s // step) + 1)
     counts = Counter(min(count, int(each // step)) for each in seconds)
-    labels = [f"{number * step}–{(number + 1) * step}" for number in range(count)]
+    labels = [f"{number * step}\u2013{(number + 1) * step}" for number in range(count)]
     if counts[count]:
         labels.append(f"{count * step}+")
     return Bars(tuple(labels), tuple(counts[number] for number in range(len(labels))))
@@ -60,9 +60,8 @@ def seconds_bars(outcome: Outcome) -> Bars:
 
 def hops_bars(outcome: Outcome) -> Bars:
     """Answers of others' models by hops: how many transmissions lay in between."""
-    counts = Counter(
-        each.hops for each in outcome.asked if each.ending == "answered" and each.answered_by not in (None, each.station)
-    )
+    theirs = [each for each in outcome.asked if each.answered_by not in (None, each.station)]
+    counts = Counter(each.hops for each in theirs if each.ending == "answered")
     if not counts:
         return Bars((), ())
     numbers = range(min(1, *counts), max(counts) + 1)

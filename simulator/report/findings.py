@@ -33,7 +33,7 @@ _FULL_LOAD_PERCENT = 70.0
 _CHARACTERS_A_TOKEN = 4.0
 _MANY_ONE_WAY_PERCENT = 10.0
 _MANY_NAMES = 6
-_NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _DIRECTIONS = ("east", "north-east", "north", "north-west", "west", "south-west", "south", "south-east")
 _METRES_A_DEGREE = 111_320.0
 _HERE_M = 30.0
@@ -205,9 +205,7 @@ def _models(case: _Case) -> Iterable[Finding]:
         return
     overworked = sorted({house for (house, _), percent in _load(case).items() if percent > _FULL_LOAD_PERCENT})
     if overworked:
-        hours = _hour_list(
-            hour for (_, hour), percent in sorted(_load(case).items()) if percent > _FULL_LOAD_PERCENT
-        )
+        hours = _hour_list(hour for (_, hour), percent in sorted(_load(case).items()) if percent > _FULL_LOAD_PERCENT)
         yield Finding(
             "warning",
             f"Models have more work than they can do {hours}: {case.named(overworked)}.",

@@ -3,8 +3,9 @@
 const map = { zoom: 1, shiftX: 0, shiftY: 0, chosen: null, marked: new Set(), spot: null, groups: [], width: 0, height: 0 };
 const EDGE = 34;
 const links = (() => {
-  const most = Math.max(1, ...run.pairs.map((pair) => pair[4]));
-  const steps = [0.05, 0.2, 0.5, 1].map((part) => Math.max(1, Math.round(most * part)));
+  const most = run.pairs.reduce((top, pair) => Math.max(top, pair[4]), 1);
+  const round = (value) => Number(value.toPrecision(value < 100 ? 1 : 2));
+  const steps = [0.05, 0.2, 0.5].map((part) => Math.max(1, round(most * part))).filter((step) => step < most).concat(most);
   return { steps: [...new Set(steps)], near: neighbours() };
 })();
 
@@ -47,7 +48,7 @@ function sizeMap() {
   const box = byId("map");
   map.width = box.clientWidth;
   const wanted = (map.width * bounds.height) / bounds.width + 2 * EDGE;
-  map.height = Math.round(Math.min(Math.max(wanted, Math.min(380, map.width)), Math.max(420, map.width * 0.72)));
+  map.height = Math.round(Math.min(Math.max(wanted, Math.min(380, map.width * 0.8)), Math.max(420, map.width * 0.72)));
   box.style.height = `${map.height}px`;
 }
 
@@ -60,7 +61,7 @@ function linkLook(pair) {
     return margin >= 4 ? { tone: "fair", width: 1.4, dash: [] } : { tone: "weak", width: 1.1, dash: [6, 4] };
   }
   const step = links.steps.findIndex((most) => heard <= most);
-  return heard ? { tone: `use-${step + 1 + 4 - links.steps.length}`, width: 0.8 + step * 0.9, dash: [] } : { tone: "line", width: 0.7, dash: [2, 4] };
+  return heard ? { tone: `use-${step + 1 + 4 - links.steps.length}`, width: 0.7 + step * 0.65, dash: [] } : { tone: "line", width: 0.7, dash: [2, 4] };
 }
 
 function drawLinks() {
@@ -71,7 +72,7 @@ function drawLinks() {
     const look = linkLook(pair);
     tones[look.tone] ??= colour(look.tone);
     const aside = map.chosen !== null && pair[0] !== map.chosen && pair[1] !== map.chosen;
-    context.globalAlpha = aside ? 0.12 : 1;
+    context.globalAlpha = aside ? 0.18 : 1;
     context.strokeStyle = tones[look.tone];
     context.lineWidth = look.width;
     context.setLineDash(look.dash);
@@ -131,7 +132,7 @@ function drawNames(svg, order, size) {
     const station = run.stations[index];
     const name = station.name.length > 24 ? `${station.name.slice(0, 23)}…` : station.name;
     const width = pen.measureText(name).width;
-    const far = size + 4;
+    const far = size + (index === map.chosen || map.marked.has(index) ? 9 : 4);
     const tries = [[far, 4, "start"], [-far, 4, "end"], [0, -far - 1, "middle"], [0, far + 11, "middle"], [far, -6, "start"], [far, 14, "start"], [-far, -6, "end"], [-far, 14, "end"]];
     for (const [dx, dy, anchor] of tries) {
       const left = x + dx - (anchor === "end" ? width : anchor === "middle" ? width / 2 : 0);
@@ -149,6 +150,7 @@ function drawScale(svg) {
   const wanted = 110 / scale;
   const power = 10 ** Math.floor(Math.log10(wanted));
   const metres = [5, 2, 1].map((step) => step * power).find((step) => step <= wanted);
+  if (!metres) return;
   const y = map.height - 14;
   svg.append(draw("path", { class: "scale", d: `M16 ${y - 5}v5h${metres * scale}v-5` }));
   svg.append(draw("text", { x: 20, y: y - 5 }, metres >= 1000 ? `${number(metres / 1000)} km` : `${number(metres, 1)} m`));
@@ -172,7 +174,7 @@ function redrawMap() {
   byId("map").classList.toggle("zoomed", map.zoom > 1);
   drawLinks();
   drawStations();
-  drawPackets();
+  if (replay.used) drawPackets();
 }
 
 function choose(index, { walk = false } = {}) {
@@ -203,10 +205,12 @@ function showDetails() {
     ["Hears and is heard by", number(both) + (near.length > both ? ` (+${near.length - both} one way)` : "")],
     ["Asked", number(station.asked)],
     ...(station.models.length ? [["Answered for others", number(station.answered)]] : []),
-    ["Packets sent", `${number(station.packets)} (${number(station.relayed)} passed on)`],
+    ["Packets sent", number(station.packets)],
+    ["Passed on", `${number(station.relayed)} of these`],
     ["Heard", number(station.heard)],
     ["Lost here", share(station.lost, station.heard + station.lost)],
-    ["Air in use", `${number(station.mean)} %, at worst ${number(station.worst)} %`],
+    ["Air in use", `${number(station.mean)} %`],
+    ["In its worst hour", `${number(station.worst)} %`],
     ["Energy", `${number(station.energy_wh, 1)} Wh`],
     ["Antenna", `${number(station.height, 1)} m up`],
     ...(station.off_s ? [["Battery empty", `${number(station.off_s / 60)} min`]] : []),
@@ -260,7 +264,7 @@ function showLegend() {
     links.steps.forEach((most, step) => {
       const from = step ? links.steps[step - 1] + 1 : 1;
       const unit = step ? "" : " packets";
-      items.push(line(`use-${step + 1 + 4 - links.steps.length}`, 0.8 + step * 0.9 + 0.6, "", `${number(from)}–${number(most)}${unit}`));
+      items.push(line(`use-${step + 1 + 4 - links.steps.length}`, 1.3 + step * 0.7, "", `${number(from)}–${number(most)}${unit}`));
     });
     items.push(line("soft", 1, "2 4", "never used"));
   } else if (by === "quality") {
@@ -279,7 +283,7 @@ function pointerOnMap() {
       map.shiftX = grip.shiftX + event.clientX - grip.x;
       map.shiftY = grip.shiftY + event.clientY - grip.y;
       grip.moved ||= Math.hypot(event.clientX - grip.x, event.clientY - grip.y) > 4;
-      redrawMap();
+      soon(redrawMap);
       return;
     }
     const group = stationAt(event);
@@ -325,7 +329,17 @@ function startMap() {
   byId("colour-by").addEventListener("change", () => { showLegend(); drawLinks(); });
   byId("zoom-in").addEventListener("click", () => zoomBy(1.6));
   byId("zoom-out").addEventListener("click", () => zoomBy(1 / 1.6));
-  byId("zoom-all").addEventListener("click", () => { map.marked.clear(); map.spot = null; map.zoom = 1; map.shiftX = map.shiftY = 0; choose(null); });
+  byId("zoom-all").addEventListener("click", () => {
+    replay.used = false;
+    play(false);
+    showNow();
+    cleared(byId("packets"));
+    map.marked.clear();
+    map.spot = null;
+    map.zoom = 1;
+    map.shiftX = map.shiftY = 0;
+    choose(null);
+  });
   for (const button of document.querySelectorAll(".show")) button.addEventListener("click", () => showFinding(button.dataset.finding));
   pointerOnMap();
   showLegend();

@@ -36,8 +36,8 @@ MAX_QUESTIONS = 20_000
 _SCRIPTS = ("base.js", "map.js", "replay.js", "charts.js")
 _HIDDEN_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 _SEVERITY_WORDS = {"unknown": "Unknown", "bad": "Must mend", "warning": "Watch", "note": "Note", "good": "Good"}
-_SEVERITY_SIGNS = {"unknown": "?", "bad": "×", "warning": "!", "note": "i", "good": "✓"}
-_DASH = "–"
+_SEVERITY_SIGNS = {"unknown": "?", "bad": "\u00d7", "warning": "!", "note": "i", "good": "✓"}
+_DASH = "\u2013"
 
 
 def report_html(outcome: Outcome) -> str:
@@ -103,7 +103,7 @@ def _plain(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(_plain(text))
+    return escape(_plain(text)).replace(" %", "\u00a0%")
 
 
 def _settings(outcome: Outcome) -> str:
@@ -114,7 +114,7 @@ def _settings(outcome: Outcome) -> str:
     items = (
         f"{houses} houses",
         f"{models} with a model",
-        f"{relays} relays on their own",
+        "1 relay on its own" if relays == 1 else f"{relays} relays on their own",
         f"{scenario.radio.preset}, {scenario.radio.region}",
         f"hop limit {scenario.radio.hop_limit}",
         f"firmware {scenario.radio.firmware}",
@@ -127,7 +127,7 @@ def _settings(outcome: Outcome) -> str:
 def _share(figures: Summary) -> str:
     share, low, high = figures.answered_percent, figures.answered_low_percent, figures.answered_high_percent
     if share is None or low is None or high is None:
-        return '<p class="big">–</p><p>Nobody asked anything.</p>'
+        return f'<p class="big">{_DASH}</p><p>Nobody asked anything.</p>'
     return (
         f'<p class="big">{share:.0f}<span> %</span></p>'
         f"<p>of {figures.asked:,} questions got an answer</p>"
@@ -135,7 +135,7 @@ def _share(figures: Summary) -> str:
         f'aria-label="between {low:.0f} and {high:.0f} percent">'
         f'<rect class="whole" width="100" height="6"/><rect class="share" width="{share:.2f}" height="6"/>'
         f'<rect class="range" x="{low:.2f}" y="2" width="{max(0.6, high - low):.2f}" height="2"/></svg>'
-        f'<p class="small">A run with another seed would give {low:.0f} to {high:.0f} %, 19 times of 20.</p>'
+        f'<p class="small">Chance plays a part: expect {low:.0f} to {high:.0f} %.</p>'
     )
 
 
@@ -143,7 +143,11 @@ def _cards(figures: Summary) -> str:
     peak = max(figures.hours, key=lambda use: use.mean_percent, default=None)
     relay = figures.busiest_relay
     cards = (
-        ("Half of the answers within", _seconds(figures.seconds_p50), f"19 of 20 within {_seconds(figures.seconds_p95)}"),
+        (
+            "Half of the answers within",
+            _seconds(figures.seconds_p50),
+            f"95 % within {_seconds(figures.seconds_p95)}",
+        ),
         ("From a cache", _share_text(figures.cached_percent), f"{figures.cached:,} questions cost no model time"),
         (
             "Air for an answer",
@@ -208,7 +212,9 @@ def _counts(outcome: Outcome) -> str:
 
 def _data(outcome: Outcome, found: Sequence[Finding], replayed: Replay) -> dict[str, object]:
     """What the page's script draws."""
-    reasons = list(dict.fromkeys(each.why for each in outcome.asked))
+    reasons: dict[str, int] = {}
+    for each in outcome.asked:
+        reasons.setdefault(each.why, len(reasons))
     return {
         "start_hour": outcome.scenario.start_hour,
         "simulated_s": outcome.simulated_s,
@@ -259,7 +265,7 @@ def _station(station: Station, use: StationUse) -> dict[str, object]:
     }
 
 
-def _question(each: Asked, reasons: list[str]) -> list[object]:
+def _question(each: Asked, reasons: dict[str, int]) -> list[object]:
     return [
         round(each.time_s, 1),
         each.station,
@@ -270,7 +276,7 @@ def _question(each: Asked, reasons: list[str]) -> list[object]:
         each.hops,
         int(each.truncated),
         round(each.cost_s, 1),
-        reasons.index(each.why),
+        reasons[each.why],
         int(each.emergency),
     ]
 

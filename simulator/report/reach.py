@@ -116,8 +116,9 @@ class Reach:
                 if parent != root and low[station] >= order[parent]:
                     needed.add(parent)
         for station, relays in enumerate(self.relays):
-            if not relays and len(helpers := [other for other in self.mutual[station] if self.relays[other]]) == 1:
-                needed.add(helpers[0])
+            helpers = self.mutual[station] & order.keys()
+            if not relays and len(helpers) == 1:
+                needed |= helpers
         return needed - set(goals)
 
 

@@ -14,7 +14,7 @@ const LEAST_SHOWN_S = 0.7;
 const MOST_DRAWN = 120;
 
 const flights = unpacked(run.replay);
-const replay = { time: 0, playing: false, last: 0, shown: new Set(GROUPS.map(([group]) => group)) };
+const replay = { time: 0, used: false, playing: false, last: 0, shown: new Set(GROUPS.map(([group]) => group)) };
 const longestS = Math.max(0.1, ...run.replay.airtimes);
 
 /** Columns -> for each transmission its time, and how to find who heard it. */
@@ -144,6 +144,7 @@ function asking() {
 }
 
 function showNow() {
+  byId("map").classList.toggle("flying", replay.used);
   byId("clock").textContent = clock(replay.time);
   byId("now-clock").textContent = clock(replay.time);
   byId("time").value = replay.time;
@@ -163,12 +164,14 @@ function showNow() {
     lines.push(make("li", { class: GROUP_OF[kind] }, line));
   }
   if (!lines.length) lines.push(make("li", { class: "chatter" }, "Silence."));
+  if (!replay.used) lines.splice(0, lines.length, make("li", { class: "question" }, "Press Play, or move the slider, to see packets fly: rings are senders, dots arrive, crosses are lost."));
   byId("now").replaceChildren(...lines);
 }
 
-function seek(seconds) {
+function seek(seconds, used = true) {
+  replay.used = used && flights.count > 0;
   replay.time = Math.max(0, Math.min(run.simulated_s, seconds));
-  drawPackets();
+  if (replay.used) drawPackets();
   showNow();
   drawStrip();
 }
@@ -248,7 +251,7 @@ function startReplay() {
     byId("kinds").append(make("label", { class: group }, box, make("i"), words));
   }
   byId("kinds").hidden = !present.size;
-  seek(firstLively());
+  seek(firstLively(), false);
 }
 
 /** A moment at which there is something to see: the first question that went over the air. */

@@ -51,10 +51,8 @@ class Replay:
     """Seconds after the start from which on everything is missing; None where nothing is."""
 
 
-def replay(
-    sent: Sequence[Sent], *, max_replayed: int = MAX_REPLAYED, max_exceptions: int = MAX_EXCEPTIONS
-) -> Replay:
-    """Put `sent` into columns: time since the one before in 1/100 s, sender, kind, packet, relayed, airtime, exceptions.
+def replay(sent: Sequence[Sent], *, max_replayed: int = MAX_REPLAYED, max_exceptions: int = MAX_EXCEPTIONS) -> Replay:
+    """Put `sent` into columns: time since the one before in 1/100 s, sender, kind, packet, relayed, airtime.
 
     `usual` holds for each sender what its receivers usually do, as `receiver * 3 + state` with the states 0 absent,
     1 heard, 2 lost; `otherwise` the receivers for whom a transmission went differently, in the same form, as many as
@@ -67,7 +65,8 @@ def replay(
         ordered = [one for one in ordered if one.kind not in CHATTER]
     usual = _usual(ordered[:max_replayed])
     airtimes: dict[float, int] = {}
-    times, airs, exceptions, otherwise = [], [], [], []
+    times, airs, exceptions = [], [], []
+    otherwise: list[int] = []
     last_ticks, kept = 0, 0
     for one in ordered[:max_replayed]:
         differing = _differing(one, usual.get(one.station, {}))
