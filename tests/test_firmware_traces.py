@@ -192,6 +192,7 @@ def test_a_byte_that_two_neighbours_share_is_never_a_next_hop_while_others_are(m
     runs = recorded_runs("air_diamond3_nexthop")
     recorded = [recorded_aims(run) for run in runs]
     assert recorded == [[("A", ""), ("B", "")]] * 2 + [[("A", "B"), ("B", "")]] * 3
+    aimed_ever = set()
     for seed in range(20):
         results = run_in_virtual_time(_aim_across_a_diamond, runs, seed, seed=seed)
         for aims, outcome in results:
@@ -203,4 +204,5 @@ def test_a_byte_that_two_neighbours_share_is_never_a_next_hop_while_others_are(m
         aimed = [aims[0][1] for aims, _ in results]
         assert aimed[0] == ""
         assert all(one == other or not one for one, other in pairwise(aimed)), (seed, aimed)
-    assert any(aimed), aimed
+        aimed_ever.update(aimed)
+    assert len(aimed_ever) >= 3
