@@ -14,6 +14,7 @@ from statistics import median
 
 from simulator.outcome import Asked, Outcome
 from simulator.report.reach import MAX_HOP_LIMIT, Reach, Spot, best_spot, reach
+from simulator.report.wording import counted, duration, hour_list, listed, metres_words, seconds_words, verb
 from simulator.summary import Summary
 
 __all__ = ["BUSY_PERCENT", "SEVERITIES", "Finding", "findings"]
@@ -32,8 +33,6 @@ _FULL_LOAD_PERCENT = 70.0
 """A model that works more of an hour than that makes people wait in line."""
 _CHARACTERS_A_TOKEN = 4.0
 _MANY_ONE_WAY_PERCENT = 10.0
-_MANY_NAMES = 6
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _DIRECTIONS = ("east", "north-east", "north", "north-west", "west", "south-west", "south", "south-east")
 _METRES_A_DEGREE = 111_320.0
 _HERE_M = 30.0
@@ -72,7 +71,7 @@ class _Case:
         return [index for index, station in enumerate(self.outcome.stations) if station.models]
 
     def named(self, stations: Iterable[int]) -> str:
-        return _listed([self.outcome.stations[station].name for station in stations])
+        return listed([self.outcome.stations[station].name for station in stations])
 
 
 def findings(outcome: Outcome, figures: Summary) -> tuple[Finding, ...]:
@@ -106,7 +105,7 @@ def _deaf(case: _Case) -> Iterable[Finding]:
     spot = best_spot(case.outcome, case.reach, deaf)
     yield Finding(
         "bad",
-        f"{_counted(len(deaf), 'house')} never {_verb(len(deaf), 'hears', 'hear')} anybody: {case.named(deaf)}.",
+        f"{counted(len(deaf), 'house')} never {verb(len(deaf), 'hears', 'hear')} anybody: {case.named(deaf)}.",
         _mend(case, deaf, spot),
         tuple(deaf),
         (spot.x_m, spot.y_m) if spot else None,
@@ -119,8 +118,8 @@ def _mute(case: _Case) -> Iterable[Finding]:
     if mute:
         yield Finding(
             "bad",
-            f"{_counted(len(mute), 'house')} {_verb(len(mute), 'hears', 'hear')} others but "
-            f"{_verb(len(mute), 'is', 'are')} not heard back: {case.named(mute)}.",
+            f"{counted(len(mute), 'house')} {verb(len(mute), 'hears', 'hear')} others but "
+            f"{verb(len(mute), 'is', 'are')} not heard back: {case.named(mute)}.",
             "Their questions get nowhere. Raise the antenna, or set the radio to more power where the law allows it.",
             tuple(mute),
         )
@@ -134,7 +133,7 @@ def _apart(case: _Case) -> Iterable[Finding]:
         has_model = any(case.outcome.stations[station].models for station in group)
         yield Finding(
             "warning" if has_model else "bad",
-            f"{_counted(len(group), 'place')} hear one another but not the rest: {case.named(group)}.",
+            f"{counted(len(group), 'place')} hear one another but not the rest: {case.named(group)}.",
             ("They have a model of their own. " if has_model else "None of them has a model. ")
             + _mend(case, group, spot),
             tuple(group),
@@ -157,7 +156,7 @@ def _too_far(case: _Case) -> Iterable[Finding]:
         wanted = max(beyond[house] for house in near)
         yield Finding(
             "bad",
-            f"{_counted(len(near), 'house')} {_verb(len(near), 'is', 'are')} too many hops from the nearest model: "
+            f"{counted(len(near), 'house')} {verb(len(near), 'is', 'are')} too many hops from the nearest model: "
             f"{case.named(near)}.",
             f"Raise the hop limit to {wanted}: so often must a packet be passed on. Each hop costs everybody air; "
             f"a relay on high ground in between may do better.",
@@ -166,7 +165,7 @@ def _too_far(case: _Case) -> Iterable[Finding]:
     if far:
         yield Finding(
             "bad",
-            f"{_counted(len(far), 'house')} {_verb(len(far), 'is', 'are')} further from any model than packets can "
+            f"{counted(len(far), 'house')} {verb(len(far), 'is', 'are')} further from any model than packets can "
             f"go: {case.named(far)}.",
             f"Packets are passed on {MAX_HOP_LIMIT} times at most. Put a device with a model nearer, or a relay on "
             f"high ground.",
@@ -183,7 +182,7 @@ def _dependence(case: _Case) -> Iterable[Finding]:
         name = case.outcome.stations[station].name
         yield Finding(
             "warning",
-            f"{_counted(len(lost), 'house')} depend on {name} alone.",
+            f"{counted(len(lost), 'house')} depend on {name} alone.",
             f"When its radio fails, {case.named(lost)} can't reach a model. Put a second relay near it, with a "
             f"battery of its own.",
             (station, *lost),
@@ -205,7 +204,7 @@ def _models(case: _Case) -> Iterable[Finding]:
         return
     overworked = sorted({house for (house, _), percent in _load(case).items() if percent > _FULL_LOAD_PERCENT})
     if overworked:
-        hours = _hour_list(hour for (_, hour), percent in sorted(_load(case).items()) if percent > _FULL_LOAD_PERCENT)
+        hours = hour_list(hour for (_, hour), percent in sorted(_load(case).items()) if percent > _FULL_LOAD_PERCENT)
         yield Finding(
             "warning",
             f"Models have more work than they can do {hours}: {case.named(overworked)}.",
@@ -216,7 +215,7 @@ def _models(case: _Case) -> Iterable[Finding]:
     if idle and case.figures.answered >= _ENOUGH:
         yield Finding(
             "note",
-            f"{_counted(len(idle), 'house')} with a model answered nobody: {case.named(idle)}.",
+            f"{counted(len(idle), 'house')} with a model answered nobody: {case.named(idle)}.",
             "Others were nearer or faster. That device may do more good in another place.",
             tuple(idle),
         )
@@ -233,7 +232,7 @@ def _evening(case: _Case) -> Iterable[Finding]:
         return
     busy = [use for use in case.figures.hours if use.hour in _EVENING and use.mean_percent > BUSY_PERCENT]
     what = (
-        f"In the evening an answer takes {_seconds(evening)} instead of {_seconds(day)}."
+        f"In the evening an answer takes {seconds_words(evening)} instead of {seconds_words(day)}."
         if is_slow and evening is not None and day is not None
         else f"In the evening {lost_evening:.0f} % of the questions fail, else {lost_day:.0f} %."
     )
@@ -261,7 +260,7 @@ def _busy_air(case: _Case) -> Iterable[Finding]:
     where = "" if busy else f" at {case.named(places)}"
     yield Finding(
         "warning" if busy else "note",
-        f"The air is too busy {_hour_list(each.hour for each in use)}{where}: up to {peak:.0f} %.",
+        f"The air is too busy {hour_list(each.hour for each in use)}{where}: up to {peak:.0f} %.",
         f"Above {BUSY_PERCENT:.0f} % packets often meet and are lost. A faster preset, fewer relays that pass on "
         f"everything, or rarer position and telemetry messages give it room. {_chatter(case)}".rstrip(),
         () if busy else tuple(places),
@@ -274,8 +273,8 @@ def _batteries(case: _Case) -> Iterable[Finding]:
         longest = max(empty, key=lambda index: case.outcome.use[index].off_s)
         yield Finding(
             "bad",
-            f"The battery ran empty at {_counted(len(empty), 'place', low=True)}: {case.named(empty)}.",
-            f"Longest at {case.outcome.stations[longest].name}, {_duration(case.outcome.use[longest].off_s)}. "
+            f"The battery ran empty at {counted(len(empty), 'place', low=True)}: {case.named(empty)}.",
+            f"Longest at {case.outcome.stations[longest].name}, {duration(case.outcome.use[longest].off_s)}. "
             f"A larger panel or battery helps, or fewer hours in which the device works for others.",
             tuple(empty),
         )
@@ -321,7 +320,7 @@ def _emergencies(case: _Case) -> Iterable[Finding]:
         yield Finding(
             "note" if share >= _WELL_PERCENT else "bad",
             f"In the emergency {answered} of {len(urgent)} questions got an answer"
-            + (f", half of them within {_seconds(seconds)}." if seconds is not None else "."),
+            + (f", half of them within {seconds_words(seconds)}." if seconds is not None else "."),
             "" if share >= _WELL_PERCENT else "Many ask at once then. More models and a faster preset help most.",
         )
 
@@ -353,7 +352,7 @@ _RULES: tuple[Callable[[_Case], Iterable[Finding]], ...] = (
 
 def _all_well(case: _Case) -> Finding:
     figures = case.figures
-    seconds = f", half of them within {_seconds(figures.seconds_p50)}" if figures.seconds_p50 is not None else ""
+    seconds = f", half of them within {seconds_words(figures.seconds_p50)}" if figures.seconds_p50 is not None else ""
     return Finding(
         "good",
         f"All is well: {figures.answered} of {figures.asked} questions got an answer{seconds}.",
@@ -378,7 +377,7 @@ def _place(case: _Case, spot: Spot) -> str:
     if spot.at is not None or distance_m < _HERE_M:
         return f"at {near.name}"
     direction = _DIRECTIONS[round(math.atan2(north_m, east_m) / (math.pi / 4)) % 8]
-    return f"{_metres(distance_m)} {direction} of {near.name} ({_coordinates(case, spot)})"
+    return f"{metres_words(distance_m)} {direction} of {near.name} ({_coordinates(case, spot)})"
 
 
 def _coordinates(case: _Case, spot: Spot) -> str:
@@ -426,45 +425,3 @@ def _usual_seconds(asked: Iterable[Asked], enough: int = _ENOUGH) -> float | Non
 
 def _failed_percent(asked: Sequence[Asked]) -> float:
     return 100 * sum(each.ending == "failed" for each in asked) / len(asked) if asked else 0.0
-
-
-def _hour_list(hours: Iterable[int]) -> str:
-    """Such as `from 18 to 22 h and from 23 to 1 h`."""
-    wanted = set(hours)
-    if len(wanted) == 24:
-        return "all day"
-    starts = sorted(hour for hour in wanted if (hour - 1) % 24 not in wanted)
-    spans = []
-    for start in starts:
-        end = start
-        while end % 24 in wanted:
-            end += 1
-        spans.append(f"from {start} to {end % 24 or 24} h")
-    return _listed(spans)
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) > _MANY_NAMES:
-        names = [*names[: _MANY_NAMES - 1], f"{len(names) - _MANY_NAMES + 1} more"]
-    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)
-
-
-def _counted(count: int, noun: str, *, low: bool = False) -> str:
-    number = _NUMBERS[count] if count < len(_NUMBERS) else str(count)
-    return f"{number if low else number.capitalize()} {noun}{'' if count == 1 else 's'}"
-
-
-def _verb(count: int, one: str, many: str) -> str:
-    return one if count == 1 else many
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
-
-
-def _metres(metres: float) -> str:
-    return f"{round(metres, -1):.0f} m" if metres < 1000 else f"{metres / 1000:.1f} km"

@@ -206,7 +206,7 @@ function showDetails() {
     ["Asked", number(station.asked)],
     ...(station.models.length ? [["Answered for others", number(station.answered)]] : []),
     ["Packets sent", number(station.packets)],
-    ["Passed on", `${number(station.relayed)} of these`],
+    ["Passed on", number(station.relayed)],
     ["Heard", number(station.heard)],
     ["Lost here", share(station.lost, station.heard + station.lost)],
     ["Air in use", `${number(station.mean)} %`],
@@ -241,8 +241,8 @@ function neighbourTowards(key) {
 
 function zoomBy(factor) {
   const before = map.zoom;
-  map.zoom = Math.min(12, Math.max(1, map.zoom * factor));
   const focus = map.chosen === null ? [map.width / 2, map.height / 2] : atStation(map.chosen);
+  map.zoom = Math.min(12, Math.max(1, map.zoom * factor));
   map.shiftX = map.zoom === 1 ? 0 : (map.shiftX + map.width / 2 - focus[0]) * (map.zoom / before);
   map.shiftY = map.zoom === 1 ? 0 : (map.shiftY + map.height / 2 - focus[1]) * (map.zoom / before);
   redrawMap();

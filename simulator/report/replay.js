@@ -152,7 +152,7 @@ function showNow() {
   const lines = [];
   for (const question of asking().slice(0, 3)) {
     const ended = replay.time >= question[0] + question[4];
-    const what = !ended ? `waits for ${Math.round(replay.time - question[0])} s` : question[3] === "failed" ? "got no answer" : `got an answer after ${number(question[4])} s`;
+    const what = !ended ? `waits for ${Math.round(replay.time - question[0])} s` : question[3] === "failed" ? "got no answer" : question[3] === "cached" ? "got an answer from a cache" : `got an answer after ${number(question[4])} s`;
     lines.push(make("li", { class: "question" }, `${nameOf(question[1])} ${what}`));
   }
   for (const index of flying().reverse().slice(0, 7 - lines.length)) {
