@@ -321,8 +321,8 @@ def test_tries_and_the_end_of_them_come_when_recorded(name):
     heard, flown, _ = run(_repeat, _sends(name), 1, seed=1)
     ours = [flight.time_s - flown[0].time_s for flight in flown]
     recorded = [row["t"] for row in OUT[name] if row["variant"] == "air_tx"]
-    # On both sides each try begins with a wait of up to seven slots, 0.2 s; the native program noticed a timeout a tenth
-    # of a second late, and its timeouts are shorter by up to two of LoRa's steps.
+    # On both sides each try begins with a wait of up to seven slots, 0.2 s; the native program noticed a timeout a
+    # tenth of a second late, and its timeouts are shorter by up to two of LoRa's steps.
     for number, (our_s, their_s) in enumerate(zip(ours, recorded, strict=True)):
         assert our_s == pytest.approx(their_s - recorded[0], abs=0.4 + number * 0.19)
     (end_s,) = [row["t"] for row in OUT[name] if (row.get("sub") or {}).get("error") == "MAX_RETRANSMIT"]
