@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from protocol.airtime import Preset, time_on_air_s
 from simulator.firmware.answers import acknowledgement, is_no_response, report, routing_reply
+from simulator.firmware.delivery import Delivery
 from simulator.firmware.history import PacketHistory
 from simulator.firmware.host import Host, QueueStatus
 from simulator.firmware.housekeeping import Housekeeping
 from simulator.firmware.modules import Modules, asks_strangers, learn, trace_route
-from simulator.firmware.nexthop import Again, Passages, Routes, passes_on
+from simulator.firmware.nexthop import Again, passes_on
 from simulator.firmware.payloads import DeviceMetrics
 from simulator.firmware.relaying import (
     cancels_on_duplicate,
@@ -27,7 +28,6 @@ from simulator.firmware.relaying import (
     puts_off_on_duplicate,
     relays_opaque,
 )
-from simulator.firmware.retrying import OWN_TRIES, RELAY_TRIES, Pending, Retries
 from simulator.firmware.sealing import Identity, Keyring, Reading
 from simulator.firmware.settings import MAX_HOP_LIMIT, KnownNode, RadioSettings
 from simulator.firmware.transmitter import Transmitter
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
     from random import Random
 
 __all__ = ["Firmware"]
-
-_BITFIELD_BYTES = 2
-"""What a packet of our own still lacks when the firmware computes the timeout for an acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +82,15 @@ class Firmware:
         self._keyring = Keyring(own, settings, preset, nodes)
         self._transmitter = Transmitter(host, settings, preset, rng)
         self._history = PacketHistory()
-        self._passages = Passages(own.last_byte)
-        self._routes = Routes(own.number, nodes, checked=settings.doubts_routes)
-        self._retries = Retries(lambda: host.now_s, host.call_at, self._timeout_s, self._try_again, self._give_up)
+        self._delivery = Delivery(
+            host,
+            own,
+            settings,
+            nodes,
+            self._transmitter,
+            lambda packet: self._report(packet, self._dispatch(packet)),
+            lambda packet: self._tell_client(packet, RoutingError.MAX_RETRANSMIT),
+        )
         self._modules = Modules(own, settings, self._metrics)
         self._housekeeping = Housekeeping(
             host, settings, rng, self._tell_metrics, lambda: self._introduce(BROADCAST, 0)
@@ -121,7 +124,7 @@ class Firmware:
     def stop(self) -> None:
         """Forget every timer: the radio lost its power."""
         self._transmitter.stop()
-        self._retries.stop()
+        self._delivery.stop()
         self._housekeeping.stop()
 
     def send(self, packet: Packet) -> int:
@@ -175,11 +178,11 @@ class Firmware:
             if reading is Reading.OPAQUE and relays_opaque(packet, self._settings, self._nodes):
                 self._relay(copy, remember=False)
             return
-        if packet.sender == self._own.number and (own := self._stop_trying(packet.key)):
+        if packet.sender == self._own.number and (own := self._delivery.passed_on(packet.key)):
             self._tell_client(own, RoutingError.NONE)
-        self._retries.lengthen(airtime_s)
+        self._delivery.lengthen(airtime_s)
         seen = self._history.note(packet, self._host.now_s)
-        again = self._passages.note(packet, self._host.now_s) if packet.to != BROADCAST else None
+        again = self._delivery.note(packet) if packet.to != BROADCAST else None
         if packet.sender == self._own.number:
             return
         if seen is None:
@@ -193,7 +196,7 @@ class Firmware:
         reply: Packet | None = None
         if copy.readable:
             if ignores_port(self._settings, packet.port):
-                self._withdraw(packet.key)
+                self._delivery.withdraw(packet.key)
                 return
             snr_db = copy.snr_db or 0.0
             if learn(self._nodes, packet, snr_db, self._settings, self._host.now_s):
@@ -219,31 +222,11 @@ class Firmware:
         if packet.to == self._own.number:
             if not replied:
                 self._acknowledge(copy)
-            if copy.readable and packet.request_id:
-                self._settle_answered(packet)
+            if copy.readable and packet.request_id and _says_key_is_unknown(packet):
+                self._introduce(packet.sender, packet.channel)
         if copy.readable and packet.to != BROADCAST and (packet.request_id or packet.reply_id):
-            self._follow(packet)
+            self._delivery.follow(packet)
         self._relay(copy)
-
-    def _settle_answered(self, packet: Packet) -> None:
-        """What this packet answers has arrived."""
-        error = routing_error(packet.payload) if packet.port == ROUTING_PORT else RoutingError.NONE
-        key = (self._own.number, packet.request_id)
-        self._retries.settle(key)
-        self._withdraw(key)
-        if error == RoutingError.NONE:
-            self._routes.confirm(packet.sender, self._host.now_s)
-        elif error == RoutingError.PKI_UNKNOWN_PUBKEY:
-            self._introduce(packet.sender, packet.channel)
-
-    def _follow(self, packet: Packet) -> None:
-        """Learn the way from an answer; one to somebody else shows that what it answers need not be passed on."""
-        if self._settings.learns_routes and self._passages.proves(packet):
-            self._routes.learn(packet.sender, packet.relay_node, self._host.now_s)
-        if packet.to != self._own.number:
-            key = (packet.to, packet.request_id)
-            self._withdraw(key)
-            self._retries.settle(key)
 
     def _take_again(self, copy: _Copy, again: Again | None, *, upgraded: bool) -> None:
         packet = copy.packet
@@ -252,7 +235,7 @@ class Firmware:
             self._transmitter.cancel(packet.key)
             self._relay(copy)
             return
-        if again is not None and copy.snr_db is not None and self._stop_trying(packet.key):
+        if again is not None and copy.snr_db is not None and self._delivery.passed_on(packet.key):
             waiting = self._transmitter.find(packet.key)
         if again is not None and again.falls_back:
             if waiting is None:
@@ -262,7 +245,7 @@ class Firmware:
                 self._originate(self._addressed(routing_reply(packet, 0)))
         elif again is None or not again.was_asked:
             if cancels_on_duplicate(packet, self._settings, self._nodes):
-                self._withdraw(packet.key)
+                self._delivery.withdraw(packet.key)
             elif puts_off_on_duplicate(packet, self._settings, self._nodes):
                 self._transmitter.put_off(packet.key)
 
@@ -283,92 +266,39 @@ class Firmware:
             return False
         if packet.next_hop and not passes_on(packet, own.last_byte):
             return False
-        now_s = self._host.now_s
-        kept = remember and keeps_hop_limit(packet, self._settings, self._nodes, own.number, now_s)
+        if not remember:
+            passed = packet.passed_on(own.last_byte, packet.hop_limit - 1)
+            self._delivery.queue(passed, copy.snr_db, readable=False)
+            return True
+        kept = keeps_hop_limit(packet, self._settings, self._nodes, own.number, self._host.now_s)
         passed = packet.passed_on(own.last_byte, packet.hop_limit if kept else packet.hop_limit - 1)
-        if remember:
-            self._history.note(passed, now_s)
-            if packet.to != BROADCAST:
-                passed = self._aim(passed, copy.snr_db)
-        self._pass_on(passed, copy.snr_db, readable=copy.readable)
+        self._history.note(passed, self._host.now_s)
+        self._delivery.relay(passed, copy.snr_db, readable=copy.readable)
         return True
-
-    def _aim(self, passed: Packet, snr_db: float | None) -> Packet:
-        """Aim a direct packet that was aimed at this relay at the next one, and try twice; others keep flooding."""
-        self._passages.note(passed, self._host.now_s)
-        if not passed.next_hop:
-            return passed
-        passed = replace(passed, next_hop=self._routes.next_hop(passed.to, self._host.now_s))
-        if passed.next_hop and (passed.hop_limit or passed.want_ack):
-            self._retries.expect(passed, RELAY_TRIES, snr_db)
-        return passed
-
-    def _pass_on(self, packet: Packet, snr_db: float | None, *, readable: bool) -> None:
-        if self._settings.transmits and self._transmitter.within_duty_cycle:
-            self._transmitter.queue(packet, priority_of(packet, readable=readable), snr_db)
-
-    def _withdraw(self, key: tuple[int, int]) -> None:
-        """Drop a waiting copy of a packet: this radio does not pass it on after all."""
-        if self._transmitter.cancel(key):
-            self._passages.withdraw(key)
-
-    def _stop_trying(self, key: tuple[int, int]) -> Packet | None:
-        """Somebody passed a packet on, ours or one that we aimed: returns it, None when it was not waited for."""
-        packet = self._retries.settle(key)
-        own = key[0] == self._own.number
-        if packet is not None and (own or cancels_on_duplicate(packet, self._settings, self._nodes)):
-            self._withdraw(key)
-        return packet
-
-    def _try_again(self, pending: Pending) -> None:
-        """Send a packet once more. The last try of a direct one forgets the next hop and floods."""
-        packet, is_last = pending.packet, not pending.tries_left
-        if is_last and packet.to != BROADCAST:
-            self._routes.give_up(packet.to)
-        if packet.sender == self._own.number:
-            self._report(packet, self._dispatch(packet))
-        else:
-            flood = replace(packet, next_hop=0)
-            self._history.note(flood, self._host.now_s)
-            self._passages.note(flood, self._host.now_s)
-            self._pass_on(flood, pending.snr_db, readable=True)
-
-    def _give_up(self, packet: Packet) -> None:
-        """Nothing was heard after the last try: only a packet of our own is worth a word."""
-        own = packet.sender == self._own.number
-        if own:
-            self._tell_client(packet, RoutingError.MAX_RETRANSMIT)
-        if own or cancels_on_duplicate(packet, self._settings, self._nodes):
-            self._withdraw(packet.key)
 
     def _originate(self, packet: Packet) -> int:
         """Send a packet of our own; returns 0, or why it did not reach the queue."""
         if not packet.channel and packet.to != BROADCAST and (receiver := self._nodes.get(packet.to)):
             packet = replace(packet, channel=receiver.channel)
         if packet.want_ack:
-            self._retries.expect(packet, OWN_TRIES)
+            self._delivery.expect(packet)
         airtime_s = time_on_air_s(self._preset, min(packet.phy_bytes, MAX_PHY_BYTES))
-        self._retries.lengthen(airtime_s, but=packet.packet_id)
+        self._delivery.lengthen(airtime_s, but=packet.packet_id)
         return self._dispatch(packet)
 
     def _dispatch(self, packet: Packet) -> int:
         """Send a packet of our own now, aimed at the next hop where one is known."""
         self._history.note(packet, self._host.now_s)
-        on_air = packet
         if packet.to != BROADCAST:
-            self._passages.note(packet, self._host.now_s)
-            if next_hop := self._routes.next_hop(packet.to, self._host.now_s):
-                on_air = replace(packet, next_hop=next_hop)
-        elif packet.want_ack:
-            on_air = replace(packet, want_ack=False)
+            on_air = self._delivery.aim(packet)
+        else:
+            on_air = replace(packet, want_ack=False) if packet.want_ack else packet
         closed = self._keyring.close(on_air) if self._transmitter.within_duty_cycle else RoutingError.DUTY_CYCLE_LIMIT
         if isinstance(closed, RoutingError):
-            self._retries.settle(packet.key)
+            self._delivery.give_up(packet)
             return closed
         if not self._settings.transmits:
             return RoutingError.PKI_FAILED
-        if on_air.next_hop and on_air.hop_limit and not packet.want_ack:
-            self._retries.expect(packet, RELAY_TRIES)
         queued = self._transmitter.queue(closed, priority_of(packet), None)
         return RoutingError.NONE if queued else RoutingError.BAD_REQUEST
 
@@ -395,10 +325,6 @@ class Firmware:
         uptime_s = self._housekeeping.uptime_s
         return DeviceMetrics(self.utilisation_percent, self._transmitter.sending_percent, uptime_s)
 
-    def _timeout_s(self, packet: Packet) -> float:
-        own = packet.sender == self._own.number
-        return self._transmitter.retry_timeout_s(packet.phy_bytes - _BITFIELD_BYTES if own else packet.phy_bytes)
-
     def _status(self, packet: Packet, error: int) -> None:
         self._host.queue_status(QueueStatus(error, self.free_places, packet.packet_id))
 
@@ -415,3 +341,7 @@ class Firmware:
             hop_start=packet.hop_limit,
             relay_node=self._own.last_byte,
         )
+
+
+def _says_key_is_unknown(packet: Packet) -> bool:
+    return packet.port == ROUTING_PORT and routing_error(packet.payload) == RoutingError.PKI_UNKNOWN_PUBKEY
