@@ -15,7 +15,7 @@ from simulator.firmware.answers import acknowledgement, is_no_response, report, 
 from simulator.firmware.delivery import Delivery
 from simulator.firmware.history import PacketHistory
 from simulator.firmware.host import Host, QueueStatus
-from simulator.firmware.housekeeping import Housekeeping
+from simulator.firmware.housekeeping import Chatter, Housekeeping
 from simulator.firmware.modules import Modules, asks_strangers, learn, trace_route
 from simulator.firmware.nexthop import Again, passes_on
 from simulator.firmware.payloads import DeviceMetrics
@@ -92,9 +92,7 @@ class Firmware:
             lambda packet: self._tell_client(packet, RoutingError.MAX_RETRANSMIT),
         )
         self._modules = Modules(own, settings, self._metrics)
-        self._housekeeping = Housekeeping(
-            host, settings, rng, self._tell_metrics, lambda: self._introduce(BROADCAST, 0)
-        )
+        self._housekeeping = Housekeeping(host, settings, preset, nodes, rng, self._tell_metrics, self._say)
 
     @property
     def free_places(self) -> int:
@@ -310,6 +308,22 @@ class Firmware:
     def _introduce(self, to: int, channel: int, *, ask: bool = False) -> None:
         if introduction := self._modules.introduction(self._host.now_s, to, ask=ask, channel=channel):
             self._originate(self._addressed(introduction))
+
+    def _say(self, kind: Chatter) -> bool:
+        """Say something by ourselves; False when the air is too busy."""
+        if not self._transmitter.has_airtime_for_chatter:
+            return False
+        now_s = self._host.now_s
+        match kind:
+            case Chatter.INTRODUCTION:
+                packet = self._modules.introduction(now_s)
+            case Chatter.POSITION:
+                packet = self._modules.position(now_s)
+            case Chatter.TELEMETRY:
+                packet = self._modules.telemetry(now_s)
+        if packet is not None:
+            self._originate(self._addressed(packet))
+        return packet is not None
 
     def _ask_who(self, packet: Packet) -> None:
         """Exchange NodeInfo with a sender whose own was never heard."""

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from simulator.firmware.payloads import DeviceMetrics, NodeInfo, Route, read_metrics, read_node_info, read_route
+from simulator.firmware.payloads import (
+    DeviceMetrics,
+    NodeInfo,
+    Position,
+    Route,
+    read_metrics,
+    read_node_info,
+    read_route,
+)
 from simulator.firmware.relaying import response_hop_limit
 from simulator.firmware.sealing import Identity
 from simulator.firmware.settings import KnownNode, RadioSettings
@@ -17,6 +25,7 @@ from simulator.packet import (
     ADMIN_PORT,
     BROADCAST,
     NODEINFO_PORT,
+    POSITION_PORT,
     ROUTING_PORT,
     TELEMETRY_PORT,
     TRACEROUTE_PORT,
@@ -36,7 +45,9 @@ _ANSWERED_AGAIN_S = 12 * 3600.0
 _BUSY_PERCENT = 40
 """Channel utilisation at which the firmware's own answers stop."""
 _POLITE_PERCENT = 25
-"""Channel utilisation at which it stops to be curious."""
+"""Channel utilisation at which it stops to be curious, and to tell where it is and how it fares."""
+_INSISTENT_ROLES = {POSITION_PORT: ("TRACKER", "TAK_TRACKER"), TELEMETRY_PORT: ("SENSOR", "ROUTER", "ROUTER_LATE")}
+"""Port -> the roles that go on to the other limit with what they say of themselves on it."""
 _UNASKING_ROLES = ("ROUTER", "ROUTER_LATE", "CLIENT_BASE")
 _UNKNOWN_SNR = -128
 NODES_MAX = 250
@@ -84,6 +95,18 @@ class Modules:
             channel=channel,
         )
 
+    def position(self, now_s: float) -> Packet | None:
+        """Where we are, to all; None while the channel is too busy.
+
+        A virtual radio does not know its place, and nobody asks: the figures only take the room that real ones take.
+        """
+        north, east = self._own.number >> 16, self._own.number & 0xFFFF
+        return self._broadcast(POSITION_PORT, Position(north - 0x8000, east - 0x8000, 100, int(now_s)).encode())
+
+    def telemetry(self, now_s: float) -> Packet | None:
+        """How we fare, to all; None while the channel is too busy."""
+        return self._broadcast(TELEMETRY_PORT, replace(self._metrics(), time_s=int(now_s)).encode())
+
     def reply(self, packet: Packet, now_s: float) -> Packet | None:
         """What is sent back to a packet for us that wants a response; None for nothing at all.
 
@@ -110,6 +133,13 @@ class Modules:
                 return replace(self._answer(packet, ROUTING_PORT, routing_payload(error)), priority=Priority.ACK)
         refusal = self._answer(packet, ROUTING_PORT, routing_payload(RoutingError.NO_RESPONSE))
         return replace(refusal, priority=Priority.ACK, want_ack=False)
+
+    def _broadcast(self, port: int, payload: bytes) -> Packet | None:
+        limit_percent = _BUSY_PERCENT if self._settings.role in _INSISTENT_ROLES[port] else _POLITE_PERCENT
+        if self._metrics().channel_utilisation_percent >= limit_percent:
+            return None
+        hop_limit = self._settings.hop_limit
+        return Packet(0, BROADCAST, 0, port, payload, hop_limit=hop_limit, priority=Priority.BACKGROUND)
 
     def _may_introduce(self, now_s: float) -> bool:
         if self._metrics().channel_utilisation_percent >= _BUSY_PERCENT:

@@ -1,4 +1,4 @@
-"""The few protobuf payloads that a radio's own firmware writes and reads: NodeInfo, traceroute, telemetry.
+"""The few protobuf payloads that a radio's own firmware writes and reads: NodeInfo, position, traceroute, telemetry.
 
 Coded by hand because `meshtastic.protobuf` is slow and large to import, and virtual time needs nothing else of it.
 Field numbers are those of `mesh.proto` and `telemetry.proto`. What is no such message reads as None.
@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 from simulator.firmware.settings import ROLES
 
-__all__ = ["DeviceMetrics", "NodeInfo", "Route", "read_metrics", "read_node_info", "read_route"]
+__all__ = ["DeviceMetrics", "NodeInfo", "Position", "Route", "read_metrics", "read_node_info", "read_route"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _ROUTE_MAX = 8
+_FROM_RECEIVER = 2
+"""`LocSource` of a place that the radio's own satellite receiver found."""
+_USUAL_DILUTION, _USUAL_SATELLITES = 150, 9
+_PRECISION_BITS = 32
 _PORTDUINO = 37
 """`HardwareModel` of radios that are programs."""
 _ROLE_NUMBERS = {
@@ -103,9 +107,11 @@ class DeviceMetrics:
     channel_utilisation_percent: float
     air_util_tx_percent: float
     uptime_s: int
+    time_s: int = 0
+    """The radio's clock; 0 while it is not set."""
 
     def encode(self) -> bytes:
-        """Its bytes in a TELEMETRY_APP packet; the radio has no clock and no battery, as one on mains."""
+        """Its bytes in a TELEMETRY_APP packet; the radio has no battery, as one on mains."""
         metrics = b"".join(
             (
                 _varint_field(1, 101),
@@ -114,7 +120,35 @@ class DeviceMetrics:
                 _key(5, _VARINT) + _varint(self.uptime_s),
             )
         )
-        return _bytes_field(2, metrics)
+        return _fixed32_field(1, self.time_s) + _bytes_field(2, metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a radio is (`Position`), with what the firmware adds by default."""
+
+    latitude: int
+    """In 1e-7 degrees, as `longitude`."""
+    longitude: int
+    altitude_m: int
+    time_s: int
+    """The radio's clock."""
+
+    def encode(self) -> bytes:
+        """Its bytes in a POSITION_APP packet."""
+        return b"".join(
+            (
+                _key(1, _FIXED32) + struct.pack("<i", self.latitude),
+                _key(2, _FIXED32) + struct.pack("<i", self.longitude),
+                _key(3, _VARINT) + _varint(self.altitude_m),
+                _fixed32_field(4, self.time_s),
+                _varint_field(5, _FROM_RECEIVER),
+                _varint_field(11, _USUAL_DILUTION),
+                _key(15, _VARINT) + _varint(0),
+                _varint_field(19, _USUAL_SATELLITES),
+                _varint_field(23, _PRECISION_BITS),
+            )
+        )
 
 
 def read_node_info(payload: bytes, number: int) -> NodeInfo | None:
@@ -187,6 +221,10 @@ def _varint_field(field: int, value: int) -> bytes:
 
 def _bytes_field(field: int, value: bytes) -> bytes:
     return _key(field, _BYTES) + _varint(len(value)) + value if value else b""
+
+
+def _fixed32_field(field: int, value: int) -> bytes:
+    return _key(field, _FIXED32) + struct.pack("<I", value) if value else b""
 
 
 def _float_field(field: int, value: float) -> bytes:

@@ -76,7 +76,9 @@ class RadioSettings:
     signs: bool = False
     """Whether broadcasts carry a signature of 66 bytes, where it fits, as builds of 2.8 with XEdDSA do."""
     chatter: bool = False
-    """Whether it announces itself (NodeInfo) half a minute after its start and every three hours."""
+    """Whether it tells by itself who it is (every three hours), where, and how it fares (hourly)."""
+    long_on: bool = False
+    """Whether it was switched on long before the run: its first NodeInfo comes any time, not after half a minute."""
     kept_packets: int = 32
     """How many packets it keeps for a client that is away; small boards 8."""
     long_name: str = ""

@@ -26,6 +26,8 @@ __all__ = ["Transmitter"]
 
 _PROCESSING_S = 4.5
 """What the firmware adds to a retransmission timeout for the other side's work."""
+_CHATTER_SHARE = 0.5
+"""Part of a region's duty cycle that the firmware's own chatter may use (`polite_duty_cycle_percent`)."""
 
 
 class Transmitter:
@@ -71,6 +73,12 @@ class Transmitter:
         """False when the region's share of the hour is used up."""
         limit_percent = REGIONS[self._settings.region][2]
         return limit_percent >= 100 or self.sending_percent <= limit_percent
+
+    @property
+    def has_airtime_for_chatter(self) -> bool:
+        """False when half of the region's share of the hour is used up: the rest is for others' packets and people."""
+        limit_percent = REGIONS[self._settings.region][2]
+        return limit_percent >= 100 or self.sending_percent < limit_percent * _CHATTER_SHARE
 
     def queue(self, packet: Packet, priority: int, snr_db: float | None) -> bool:
         """Take a packet to send, relayed ones with the SNR they were heard with; False when there is no place."""
