@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 from protocol.airtime import Preset
 from simulator.channels import channel_hash, shown_name
+from simulator.firmware.nexthop import last_byte
 from simulator.firmware.settings import KnownNode, RadioSettings
 from simulator.packet import (
     BROADCAST,
@@ -43,7 +44,7 @@ class Identity:
     @property
     def last_byte(self) -> int:
         """What stands for it in the header of packets that it relays."""
-        return self.number & 0xFF
+        return last_byte(self.number)
 
 
 class Reading(Enum):
