@@ -1,5 +1,7 @@
 """When a node says that it is there, and when it asks who is: beacons and Whos, seldom enough for everybody's air.
 
+A node that works for nobody for a while says so once, where it was counted on, and then keeps silent.
+
 Knows what a beacon costs and how many nodes announce themselves, not what stands in a beacon. One Announcer per bearer.
 """
 
@@ -82,11 +84,17 @@ class _Allowance:
 class Announcer:
     """Announces a node on one bearer."""
 
-    def __init__(self, pump: Pump, beacon: Callable[[Pump, int], Beacon], rng: Random) -> None:
-        """`beacon(pump, valid_s)` gives what is to be announced now."""
+    def __init__(
+        self, pump: Pump, beacon: Callable[[Pump, int], Beacon], rng: Random, rests: Callable[[], bool]
+    ) -> None:
+        """`beacon(pump, valid_s)` gives what is to be announced now; `rests` tells whether this node works for nobody.
+
+        A beacon of a node that rests offers nothing.
+        """
         self._pump = pump
         self._beacon = beacon
         self._rng = rng
+        self._rests = rests
         self._wanted = trio.Event()
         self._beacons = _Allowance(trio.current_time())
         self._whos = _Allowance(trio.current_time())
@@ -106,8 +114,14 @@ class Announcer:
 
     async def run(self) -> None:
         """Announce until cancelled: at once, then at intervals that double while nothing changes."""
-        interval_s = _FIRST_S
+        interval_s, counted_on = _FIRST_S, False
         while True:
+            rests = self._rests()
+            if rests and not counted_on:
+                interval_s = _FIRST_S
+                await trio.sleep(max(_FIRST_S, self._beacons.wait_s(self._every_s, trio.current_time())))
+                continue
+            counted_on = not rests
             beacon = self._beacon(self._pump, self._plan.valid_s)
             self._wanted = trio.Event()
             self._beacons.take()

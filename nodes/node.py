@@ -27,6 +27,7 @@ from nodes.offers import Offers
 from nodes.phone_text import PhoneDesk, PhoneSettings
 from nodes.pump import Pump
 from nodes.serving import Serving
+from nodes.sharing import Verdict, always
 from nodes.trace import Trace
 from nodes.wishes import Answer, Progress, Wish
 from protocol import limits
@@ -102,15 +103,19 @@ class Node:
         trace: Trace,
         coder: TextCoder | None = None,
         wall: WallClock = system_wall_clock,
+        sharing: Callable[[], Verdict] = always,
     ) -> None:
         """`engine` is None on a node that only asks. The node runs and closes what it is given.
 
-        `coder` makes texts compact for the air; without one they go as they are.
+        `coder` makes texts compact for the air; without one they go as they are. `sharing` tells whether this node
+        works for its peers now, see `nodes.sharing`; its owner's questions are answered all the same.
         """
         self.settings = settings
         self.trace = trace
         self._engine = engine
         self._offers = Offers(engine)
+        self._sharing = sharing
+        self._rested = False
         self._cache = cache
         self._packs = coder.bitmap if coder else NOTHING_READABLE
         self._rng = rng
@@ -150,6 +155,7 @@ class Node:
             offers=self._offers,
             admission=self._admission,
             serves=self._serves,
+            sharing=self._verdict,
             rng=rng,
             trace=trace,
         )
@@ -170,7 +176,7 @@ class Node:
             for pump in self._pumps
             if isinstance(pump.bearer, RadioBearer)
         ]
-        self._announcers = {pump: Announcer(pump, self._beacon, rng) for pump in self._pumps}
+        self._announcers = {pump: Announcer(pump, self._beacon, rng, self._rests) for pump in self._pumps}
         self.hush(silent=settings.silent)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -243,6 +249,17 @@ class Node:
     def _serves(self, peer: str) -> bool:
         return peer in self.settings.serves
 
+    def _verdict(self) -> Verdict:
+        """Whether this node works for its peers now; notes when that changes."""
+        verdict = self._sharing()
+        if verdict.shares is self._rested:
+            self._rested = not verdict.shares
+            self.trace.note("node.rests" if self._rested else "node.shares", why=verdict.why)
+        return verdict
+
+    def _rests(self) -> bool:
+        return not self._verdict().shares
+
     def _take(self, pump: Pump, event: Event) -> None:
         match event:
             case BeaconHeard():
@@ -276,7 +293,7 @@ class Node:
             announcer.ask_who()
 
     def _beacon(self, pump: Pump, valid_s: int) -> Beacon:
-        offers = self._offers.at(trio.current_time())[: limits.BEACON_MODELS_MAX]
+        offers = () if self._rests() else self._offers.at(trio.current_time())[: limits.BEACON_MODELS_MAX]
         backlog_s = round(self._serving.backlog_s(pump))
         beacon = Beacon(self.settings.name, offers, backlog_s, valid_s, VERSION_MIN, VERSION_MAX, self._packs)
         while len(encode(beacon)) > limits.BEACON_BYTES_MAX and len(beacon.models) > 1:

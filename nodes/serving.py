@@ -2,7 +2,8 @@
 
 Answers only the radios that the owner listed. One task per question; a cancelled or expired question stops its task.
 Work on a question begins when the air for its answer is near, for whoever had least air first; who can't be answered
-in time hears so at once, with the time at which it makes sense to ask again.
+in time hears so at once, with the time at which it makes sense to ask again; so does whoever asks while the owner's
+rules let this node work for nobody. What was begun by then is finished.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from nodes.admission import Admission, BusyError
 from nodes.interfaces import Engine, Finished, Prompt
 from nodes.offers import Offers
 from nodes.pump import Pump
+from nodes.sharing import Verdict
 from nodes.trace import Trace
 from protocol import limits
 from protocol.errors import LocalError, RefuseCode
@@ -38,6 +40,10 @@ _REFUSE_STRANGERS_EVERY_S = 60.0
 """Strangers are told once in this time that they are not answered: more would let anyone spend our air."""
 _ENGINE_AWAY_S = 60
 """When to ask again a node whose engine is not there."""
+_RESTS_S = 600
+"""When to ask again a node whose owner's rules say no, where nobody knows for how long."""
+_AFTER_OWNER_S = 1.0
+"""What every peer counts as having had on top: the owner's own work always comes first."""
 _EXPECTED_LATE_S = 120.0
 """Who was told when to ask again, and is this late, has lost the place kept for it."""
 
@@ -74,14 +80,16 @@ class Serving:
         offers: Offers,
         admission: Admission,
         serves: Callable[[str], bool],
+        sharing: Callable[[], Verdict],
         rng: Random,
         trace: Trace,
     ) -> None:
-        """`serves` tells whether a peer is answered at all."""
+        """`serves` tells whether a peer is answered at all, `sharing` whether anybody is now."""
         self._engine = engine
         self._offers = offers
         self._admission = admission
         self._serves = serves
+        self._sharing = sharing
         self._rng = rng
         self._trace = trace
         self._nursery: trio.Nursery | None = None
@@ -158,6 +166,10 @@ class Serving:
         offer = next((offer for offer in offers if ask.model in ("", offer.name)), None)
         if offer is None:
             return Refuse(ask.ask_id, RefuseCode.NO_MODEL)
+        sharing = self._sharing()
+        if not sharing.shares:
+            wait_s = _RESTS_S if sharing.until_s is None else ceil(min(max(sharing.until_s, 1), limits.DEADLINE_S_MAX))
+            return Busy(ask.ask_id, wait_s, wait_s)
         size = self._size(pump, peer, ask)
         work_s = size.tokens / offer.tokens_per_s
         crossing_s = pump.bearer.path_time_s(limits.FRAME_BYTES_MAX, pump.session.hops_to(peer) or limits.HOPS_ASSUMED)
@@ -240,7 +252,7 @@ class Serving:
         key = (pump, peer, ask.ask_id)
 
         def had() -> float:
-            return pump.shares.had_s(peer, trio.current_time())
+            return _AFTER_OWNER_S + pump.shares.had_s(peer, trio.current_time())
 
         with taken.scope:
             try:
