@@ -34,6 +34,9 @@ _NEWS_SHARE = 0.1
 _NEWS_AT_ONCE = 4
 _JITTER_S = 2.0
 """Answers to a Who are spread over this time, so that they don't meet on the air."""
+_DRIFT = 0.2
+"""Intervals are shortened by up to this part, drawn anew each time: nodes that start together, as after a power cut,
+would else announce themselves at the same moments for ever, and on the air no beacon would survive."""
 _LOAD_STEPS_S = (15, 60, 240)
 """Backlogs in between count as the same load."""
 _REACHES = ((8, 4), (24, 3))
@@ -127,7 +130,8 @@ class Announcer:
             self._beacons.take()
             self._pump.reach = self._plan.reach
             self._pump.announce(beacon)
-            has_changed = await self._until_due(trio.current_time() + interval_s, beacon)
+            wait_s = interval_s * self._rng.uniform(1 - _DRIFT, 1)
+            has_changed = await self._until_due(trio.current_time() + wait_s, beacon)
             interval_s = _FIRST_S if has_changed else min(2 * interval_s, self._plan.interval_s)
 
     async def _until_due(self, due: float, last: Beacon) -> bool:

@@ -107,7 +107,12 @@ class Lookout:
         """The place that should be done first, as far as is known now; `stale`: also by beacons that are too old."""
         found = self._found(search, stale)
         here = any(one.pump is None for one in found)
-        best = choose((one.candidate for one in found), model=search.wish.model, **sizes(search.wish, here=here))
+        best = choose(
+            (one.candidate for one in found),
+            model=search.wish.model,
+            asker=self._name,
+            **sizes(search.wish, here=here),
+        )
         return next((one for one in found if one.candidate is best), None)
 
     async def find(self, search: Search, show: Callable[[Progress], None]) -> Found | None:

@@ -227,8 +227,8 @@ async def test_beacons_come_soon_at_first_and_seldom_later(autojump_clock):
         beacons = beacon_times(house)
     gaps = [later - earlier for earlier, later in pairwise(beacons)]
     assert gaps[0] < 30
-    assert gaps == sorted(gaps)
-    assert 300 <= gaps[-1] < 320
+    assert all(later > 1.2 * earlier for earlier, later in pairwise(gaps[:5]))
+    assert all(240 <= gap < 320 for gap in gaps[5:])
 
 
 async def test_no_trace_holds_the_text_of_a_question_or_an_answer(autojump_clock):

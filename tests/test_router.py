@@ -58,3 +58,15 @@ def test_the_choice_is_the_best_that_fits_whatever_the_order(found, model, rando
     if chosen is not None and again is not None:
         assert chosen in fitting
         assert expected_s(chosen, **SIZES) == expected_s(again, **SIZES) == min(expected_s(c, **SIZES) for c in fitting)
+
+
+def test_askers_spread_over_peers_that_are_about_as_fast_and_each_stays_with_its_own():
+    peers = [replace(FAST, address=f"!0000000{n}", backlog_s=0.01 * n) for n in range(4)]
+    chosen = [choose(peers, model="", asker=f"house {n}", **SIZES) for n in range(200)]
+    assert all(30 <= chosen.count(peer) <= 70 for peer in peers)
+    assert chosen == [choose(peers[::-1], model="", asker=f"house {n}", **SIZES) for n in range(200)]
+
+
+def test_nobody_is_spread_to_a_peer_that_is_clearly_slower():
+    peers = [FAST, replace(FAST, address="!00000009", backlog_s=30.0)]
+    assert {choose(peers, model="", asker=f"house {n}", **SIZES) for n in range(50)} == {FAST}
