@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from protocol.airtime import PREAMBLE_SYMBOLS, Preset, time_on_air_s
+from protocol.airtime import Preset, time_on_air_s
 from simulator import kernel
+from simulator.lora import CAPTURE_DB, DETECTION_MARGIN_DB, PREAMBLE_SPARE_SYMBOLS, required_snr_db
 
 if TYPE_CHECKING:
     from random import Random
@@ -32,13 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Link", "Medium", "Observer", "Station", "Timer", "Transmission"]
 
-CAPTURE_DB, DETECTION_MARGIN_DB, PREAMBLE_NEEDED_SYMBOLS = 6.0, 3.0, 5
-
-
-def required_snr_db(sf: int) -> float:
-    """Smallest SNR at which a spreading factor is received."""
-    return -7.5 - 2.5 * (sf - 7)
-
+_TOLD_SNR_MAX_DB = 12.0
+"""A receiver's own reading of the SNR ends about there (SX1262), however near the sender stands."""
 
 _DETECTION_SYMBOLS = 2.5
 """Channel-activity detection misses a transmission younger than this; a contention slot is this and 7.6 ms long."""
@@ -249,6 +245,10 @@ class Medium:
         known = self._seat(sender).reach.get(receiver)
         return known[1] if known else None
 
+    def links_of(self, sender: str) -> dict[str, Link]:
+        """Who hears `sender`, and how."""
+        return {receiver: link for receiver, (_, link) in self._seat(sender).reach.items()}
+
     def observe(self, observer: Observer) -> None:
         """Call `observer` with each transmission when it starts and again when it ends."""
         self._observers.append(observer)
@@ -357,7 +357,7 @@ class Medium:
         snr_db, capture_db = arrival.snr_db, self._capture_db
         needed_from_s = arrival.flight.start_s
         if self._preamble_saves:
-            needed_from_s += (PREAMBLE_SYMBOLS - PREAMBLE_NEEDED_SYMBOLS) * preset.symbol_s
+            needed_from_s += PREAMBLE_SPARE_SYMBOLS * preset.symbol_s
         for other in others:
             if other.snr_db - snr_db < capture_db:
                 self._spoil(other)
@@ -394,7 +394,8 @@ class Medium:
         for arrival in heard:
             self._newly_used_s(arrival.seat, flight)
             if arrival.seat.station is not None:
-                arrival.seat.station.on_heard(flight.packet, arrival.snr_db, flight.airtime_s)
+                told_db = min(arrival.snr_db, _TOLD_SNR_MAX_DB)
+                arrival.seat.station.on_heard(flight.packet, told_db, flight.airtime_s)
 
     def _newly_used_s(self, seat: _Seat, flight: _Flight) -> float:
         """Seconds of a flight that were not counted as use of the channel there before; now they are."""
