@@ -6,8 +6,8 @@ import pytest
 import trio
 from radio_world import PLAIN, diamond, mesh, number
 
+from simulator.firmware.mac import PRESENT
 from simulator.firmware.nexthop import ROUTE_KEPT_S
-from simulator.firmware.relaying import own_window
 from simulator.firmware.settings import RadioSettings
 from simulator.packet import ROUTING_PORT, RoutingError
 from simulator.topology import full, line
@@ -179,7 +179,7 @@ async def test_a_copy_that_went_further_is_no_second_try(autojump_clock):
 
 
 def test_the_window_of_own_packets_grows_with_the_channels_use():
-    assert [own_window(percent) for percent in (0, 19, 20, 50, 99, 100)] == [3, 3, 4, 5, 7, 8]
+    assert [PRESENT.own_window(percent) for percent in (0, 19, 20, 50, 99, 100)] == [3, 3, 4, 5, 7, 8]
 
 
 async def test_on_a_busy_channel_an_own_packet_waits_longer(autojump_clock):

@@ -14,7 +14,7 @@ from radio_world import PLAIN, diamond, mesh, number
 
 from protocol.errors import LocalError
 from simulator.channels import Channel
-from simulator.firmware.relaying import relay_wait_slots
+from simulator.firmware.mac import PRESENT
 from simulator.firmware.settings import REBROADCAST_MODES, ROLES, RadioSettings
 from simulator.kernel import run
 from simulator.packet import RoutingError
@@ -259,9 +259,12 @@ async def test_a_copy_with_more_hops_left_replaces_the_one_that_waits(autojump_c
 
 def test_the_worse_a_relay_heard_the_sooner_it_may_send():
     rng = Random(1)
-    longest = [max(relay_wait_slots(STOCK, snr_db, rng) for _ in range(3000)) for snr_db in (-20.0, -5.0, 10.0)]
+    waits = {
+        snr_db: [PRESENT.relay_wait_slots("CLIENT", snr_db, rng) for _ in range(3000)] for snr_db in (-20.0, -5.0, 10.0)
+    }
+    longest = [max(slots) for slots in waits.values()]
     assert longest == [16 + 7, 16 + 31, 16 + 255]
-    assert max(relay_wait_slots(ROUTER, 6.0, rng) for _ in range(3000)) == 13
+    assert max(PRESENT.relay_wait_slots("ROUTER", 6.0, rng) for _ in range(3000)) == 13
 
 
 def test_each_role_installs_the_mode_that_the_firmware_gives_it():

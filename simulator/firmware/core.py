@@ -186,7 +186,7 @@ class Firmware:
         if seen is None:
             self._take_new(copy)
         else:
-            self._take_again(copy, again, upgraded=seen < packet.hop_limit)
+            self._take_again(copy, again, upgraded=self._transmitter.rules.takes_repeats and seen < packet.hop_limit)
 
     def _take_new(self, copy: _Copy) -> None:
         packet = copy.packet
@@ -238,7 +238,7 @@ class Firmware:
         if again is not None and again.falls_back:
             if waiting is None:
                 self._relay(copy)
-        elif not packet.hops_away:
+        elif not packet.hops_away and self._transmitter.rules.takes_repeats:
             if waiting is None and not self._relay(copy) and packet.to == self._own.number and packet.want_ack:
                 self._originate(self._addressed(routing_reply(packet, 0)))
         elif again is None or not again.was_asked:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from simulator.firmware.host import Host
 from simulator.firmware.nexthop import Again, Passages, Routes
 from simulator.firmware.relaying import cancels_on_duplicate
-from simulator.firmware.retrying import OWN_TRIES, RELAY_TRIES, Pending, Retries
+from simulator.firmware.retrying import RELAY_TRIES, Pending, Retries
 from simulator.firmware.sealing import Identity
 from simulator.firmware.settings import KnownNode, RadioSettings
 from simulator.firmware.transmitter import Transmitter
@@ -60,11 +60,12 @@ class Delivery:
 
     def expect(self, packet: Packet) -> None:
         """From now on wait for an acknowledgement of a packet of our own."""
-        self._retries.expect(packet, OWN_TRIES)
+        self._retries.expect(packet, self._transmitter.rules.own_tries)
 
     def lengthen(self, airtime_s: float, *, but: int = 0) -> None:
         """The channel carried something else, or packet `but`: what is waited for could not be heard."""
-        self._retries.lengthen(airtime_s, but=but)
+        if self._transmitter.rules.waits_longer_on_busy_air:
+            self._retries.lengthen(airtime_s, but=but)
 
     def give_up(self, packet: Packet) -> None:
         """Wait no more for a packet of our own: it can't leave."""

@@ -1,39 +1,27 @@
-"""Which packets a radio passes on, and how long it waits before: roles, rebroadcast modes, contention.
+"""Which packets a radio passes on: roles, rebroadcast modes, hop rules.
 
-Pure rules from the firmware (`FloodingRouter`, `NextHopRouter`, `RoutingModule`, `RadioInterface`), 2.8.0 and, where it
+Pure rules from the firmware (`FloodingRouter`, `NextHopRouter`, `RoutingModule`), 2.8.0 and, where it
 differs, 2.7.26. Knows no queue and no clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from simulator.firmware.nexthop import ROUTER_ROLES, resolve
 from simulator.firmware.settings import KnownNode, RadioSettings
 from simulator.packet import BROADCAST, Packet
 
-if TYPE_CHECKING:
-    from random import Random
-
 __all__ = [
-    "CW_MAX",
-    "CW_MIN",
     "cancels_on_duplicate",
     "ignores_port",
     "is_rebroadcaster",
     "keeps_hop_limit",
-    "late_wait_slots",
-    "own_window",
     "passes_licence",
     "puts_off_on_duplicate",
-    "relay_wait_slots",
     "relays_opaque",
     "response_hop_limit",
 ]
-
-CW_MIN, CW_MAX = 3, 8
-_SNR_MIN_DB, _SNR_MAX_DB = -20, 10
 
 _CORE_PORTS = frozenset((1, 3, 4, 5, 6, 7, 8, 11, 12, 35, 65, 67, 70))
 """Text, position, node info, routing, admin, compressed text, waypoint, alert, key verification, store and forward
@@ -100,24 +88,6 @@ def keeps_hop_limit(
     return node.favourite and node.has_user and node.role in ROUTER_ROLES
 
 
-def own_window(utilisation_percent: float) -> int:
-    """Exponent of the contention window for a radio's own packets."""
-    return _scale(int(utilisation_percent), 0, 100)
-
-
-def relay_wait_slots(settings: RadioSettings, snr_db: float, rng: Random) -> int:
-    """Slots that a relay waits before it sends: the worse it heard, the shorter; routers before everybody else."""
-    window = max(_scale(int(snr_db), _SNR_MIN_DB, _SNR_MAX_DB), 0)
-    if settings.role == "ROUTER":
-        return rng.randrange(max(2 * window, 1))
-    return 2 * CW_MAX + rng.randrange(1 << window)
-
-
-def late_wait_slots(snr_db: float) -> int:
-    """Slots by which a ROUTER_LATE puts its copy off when somebody else passed the packet on."""
-    return 2 * CW_MAX + (1 << max(_scale(int(snr_db), _SNR_MIN_DB, _SNR_MAX_DB), 0))
-
-
 def response_hop_limit(packet: Packet, own_hop_limit: int) -> int:
     """Hop limit of an answer: as many as the packet used and two more, none when it was meant for neighbours."""
     if packet.hops_away > own_hop_limit:
@@ -127,8 +97,3 @@ def response_hop_limit(packet: Packet, own_hop_limit: int) -> int:
 
 def _favours(packet: Packet, nodes: Mapping[int, KnownNode]) -> bool:
     return any((node := nodes.get(number)) is not None and node.favourite for number in (packet.sender, packet.to))
-
-
-def _scale(value: int, low: int, high: int) -> int:
-    """Arduino's integer `map` onto the contention windows; deliberately unclamped, as in the firmware."""
-    return int((value - low) * (CW_MAX - CW_MIN) / (high - low)) + CW_MIN

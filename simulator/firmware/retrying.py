@@ -15,10 +15,8 @@ from simulator.packet import Packet
 if TYPE_CHECKING:
     from simulator.medium import Timer
 
-__all__ = ["OWN_TRIES", "RELAY_TRIES", "Pending", "Retries"]
+__all__ = ["RELAY_TRIES", "Pending", "Retries"]
 
-OWN_TRIES = 3
-"""How often a packet of our own that wants an acknowledgement is sent (`NUM_RELIABLE_RETX`)."""
 RELAY_TRIES = 2
 """How often a packet is sent that was aimed at a next hop without that (`NUM_INTERMEDIATE_RETX`)."""
 
@@ -54,7 +52,7 @@ class Retries:
         self._given_up = given_up
         self._pending: dict[tuple[int, int], Pending] = {}
 
-    def expect(self, packet: Packet, tries: int = OWN_TRIES, snr_db: float | None = None) -> None:
+    def expect(self, packet: Packet, tries: int, snr_db: float | None = None) -> None:
         """From now on wait to hear of `packet`, which is sent for the first time now."""
         self.settle(packet.key)
         self._wait(packet, snr_db, tries - 1)

@@ -58,7 +58,10 @@ class RadioSettings:
     rebroadcast_mode: str = ""
     """Empty for the one that the role installs."""
     firmware: str = "2.8.0"
-    """Before 2.8, packets that a relay can't read are relayed once and give implicit acknowledgements."""
+    """Before 2.8, packets that a relay can't read are relayed once and give implicit acknowledgements.
+
+    Before 2.6, direct messages flood, and radios contend as told in `simulator.firmware.mac`: 2.0 is Meshtasticator's.
+    """
     channels: tuple[Channel, ...] = (Channel(),)
     """The primary one first."""
     region: str = "US"

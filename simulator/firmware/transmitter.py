@@ -12,7 +12,7 @@ from protocol.airtime import Preset, time_on_air_s
 from simulator.channels import REGIONS
 from simulator.firmware.airload import AirLoad
 from simulator.firmware.host import Host
-from simulator.firmware.relaying import CW_MAX, CW_MIN, late_wait_slots, own_window, relay_wait_slots
+from simulator.firmware.mac import mac_rules
 from simulator.firmware.settings import RadioSettings
 from simulator.firmware.txqueue import Queued, TransmitQueue
 from simulator.packet import MAX_PHY_BYTES, Packet
@@ -38,6 +38,10 @@ class Transmitter:
         self._settings = settings
         self._preset = preset
         self._rng = rng
+        self.rules = mac_rules(settings.firmware)
+        """How it contends and how often it tries."""
+        self._slot_s = self.rules.slot_s(preset)
+        self._snr_shift_db = self.rules.snr_shift_db(preset)
         self._queue = TransmitQueue()
         self._load = AirLoad()
         self._timer: Timer | None = None
@@ -60,13 +64,12 @@ class Transmitter:
     @property
     def window(self) -> int:
         """Exponent of the contention window for own packets."""
-        return own_window(self.utilisation_percent)
+        return self.rules.own_window(self.utilisation_percent)
 
     def retry_timeout_s(self, phy_bytes: int) -> float:
         """How long to wait, on a channel as busy as now, before a packet that nobody passed on is sent again."""
-        slots = (1 << self.window) + 2 * CW_MAX + (1 << (CW_MAX + CW_MIN) // 2)
         airtime_s = time_on_air_s(self._preset, min(phy_bytes, MAX_PHY_BYTES))
-        return 2 * airtime_s + slots * self._preset.slot_s + _PROCESSING_S
+        return 2 * airtime_s + self.rules.retry_slots(self.window) * self._slot_s + _PROCESSING_S
 
     @property
     def within_duty_cycle(self) -> bool:
@@ -101,7 +104,7 @@ class Transmitter:
         waiting = self._queue.find(key)
         if waiting and not waiting.not_before_s:
             self._queue.remove(waiting)
-            wait_s = late_wait_slots(waiting.snr_db or 0.0) * self._preset.slot_s
+            wait_s = self.rules.late_wait_slots(waiting.snr_db or 0.0) * self._slot_s
             self._queue.add(replace(waiting, not_before_s=self._host.now_s + wait_s))
 
     def sent(self, airtime_s: float) -> None:
@@ -125,8 +128,9 @@ class Transmitter:
             if front.snr_db is None:
                 slots = self._rng.randrange(1 << self.window)
             else:
-                slots = relay_wait_slots(self._settings, front.snr_db, self._rng)
-            due_s = max(self._host.now_s, front.not_before_s) + slots * self._preset.slot_s
+                snr_db = front.snr_db + self._snr_shift_db
+                slots = self.rules.relay_wait_slots(self._settings.role, snr_db, self._rng)
+            due_s = max(self._host.now_s, front.not_before_s) + slots * self._slot_s
             self._timer = self._host.call_at(due_s, self._wait_is_over)
 
     def _wait_is_over(self) -> None:
