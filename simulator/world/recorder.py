@@ -40,7 +40,7 @@ class Recorder:
         self.use = [StationUse() for _ in stations]
         self.asked: list[Asked] = []
         self.sent: list[Sent] = []
-        self.airtime_by_kind_s: Counter[str] = Counter()
+        self.airtime_by_kind_s: dict[str, float] = {}
         self.transmissions = 0
         self.receptions = 0
         self._collisions_before = 0
@@ -107,7 +107,7 @@ class Recorder:
             self.use[receiver].lost += 1
             self._occupy(receiver, hour, sent.airtime_s)
         kind = kind_of(sent, name)
-        self.airtime_by_kind_s[kind] += sent.airtime_s
+        self.airtime_by_kind_s[kind] = self.airtime_by_kind_s.get(kind, 0.0) + sent.airtime_s
         self.transmissions += 1
         self.receptions += len(heard)
         if self._keep:

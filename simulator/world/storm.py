@@ -53,6 +53,8 @@ def storm(seed: int, hours: float = 1.0) -> Scenario:
             fading_db=rng.choice((0.0, 2.0)),
         ),
         devices=(DevicePlan("computer with a model", count=rng.randint(1, 3), tokens_per_s=rng.choice((5.0, 20.0))),),
-        people=PeoplePlan(questions_per_day=24 * rng.choice((20, 40, 80)), patience_s=rng.choice((60, 180, 300))),
+        people=PeoplePlan(
+            questions_per_day=24 * rng.choice((20, 40, 80)), patience_s=rng.choice((60, 180, 300)), answer_chars=120
+        ),
         faults=faults,
     )
