@@ -8,21 +8,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import trio
 
 from nodes.interfaces import BROADCAST
-from nodes.packs import text_coder
 from nodes.wishes import Wish
 from protocol.messages import Role, Turn
 from simulator import kernel
 from simulator.outcome import Asked, Outcome
 from simulator.packet import TEXT_PORT, Packet
 from simulator.people import PlannedQuestion, PlannedText, answer_for, plan_day
+from simulator.remembering import remembering_coder
 from simulator.scenario.plan import DevicePlan, Scenario
 from simulator.world.checkers import AirChecker, AskChecker, check_kept
 from simulator.world.faults import FaultMaker, draw_faults
@@ -30,7 +28,7 @@ from simulator.world.household import Ended
 from simulator.world.recorder import Recorder
 from simulator.world.village import Village
 
-__all__ = ["WARM_UP_S", "Progress", "RememberingCoder", "run_scenario"]
+__all__ = ["WARM_UP_S", "Progress", "run_scenario"]
 
 Progress = Callable[[float], None]
 """Is told now and then which share of the run is over, 0 to 1."""
@@ -43,25 +41,6 @@ _SETTLE_S = 30.0
 _TOLD_TIMES = 200
 _PROBES, _PROBE_S = 12, 300
 """After the last fault, so many questions at most, so far apart, until one is answered."""
-
-
-class RememberingCoder:
-    """The shipped text coder; what was coded once is remembered, since people and seeds repeat texts.
-
-    A TextCoder by its methods.
-    """
-
-    def __init__(self) -> None:
-        coder = text_coder()
-        self.bitmap = coder.bitmap
-        self.encode = cache(coder.encode)
-        self.decode = cache(coder.decode)
-        self.beginning = cache(coder.beginning)
-
-
-@cache
-def _coder() -> Any:
-    return RememberingCoder()
 
 
 def run_scenario(
@@ -101,7 +80,7 @@ class _World:
             scenario,
             seed,
             script=self._script,
-            coder=_coder(),
+            coder=remembering_coder(),
             folder=self._folder,
             shares=self._shares,
         )
