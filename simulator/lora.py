@@ -9,17 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from protocol.airtime import PREAMBLE_SYMBOLS, Preset
 from protocol.errors import LocalError
 from simulator.channels import REGIONS
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
 __all__ = [
     "CAPTURE_DB",
     "DETECTION_MARGIN_DB",
     "EARTH_RADIUS_M",
-    "HEIGHTS_M",
+    "HIGH_RANGE_M",
+    "LOW_RANGE_M",
     "NOISE_FIGURE_DB",
     "PATH_LOSS_MODELS",
     "PREAMBLE_NEEDED_SYMBOLS",
@@ -170,8 +177,11 @@ def _names() -> str:
     return ", ".join(name for name in REGIONS if name != "UNSET")
 
 
-HEIGHTS_M = {"high": (1.0, 200.0), "low": (1.0, 10.0)}
-"""Range of antenna heights that the path-loss models are used with: of the pair's higher and its lower one."""
+HIGH_RANGE_M = (1.0, 200.0)
+"""Heights that path-loss models are used with, of a pair's higher antenna: others count as the nearest of them."""
+
+LOW_RANGE_M = (1.0, 10.0)
+"""The same for the lower one."""
 
 _NEAREST_M = 1.0
 """Nothing is nearer than this."""
@@ -203,23 +213,27 @@ class PathLoss:
         The higher one counts as the base station of the model. Heights are taken as 1 to 200 m for the higher and 1 to
         10 m for the lower antenna, distances as 1 m at least.
         """
-        high_m, low_m = (_within(height, *HEIGHTS_M[end]) for height, end in _ends(one_m, other_m))
         log_km = math.log10(max(distance_m, _NEAREST_M) / 1000)
-        return float(self.from_logs(log_km, math.log10(high_m), low_m, max))
+        log_high = math.log10(min(max(one_m, other_m, HIGH_RANGE_M[0]), HIGH_RANGE_M[1]))
+        low_m = min(max(min(one_m, other_m), LOW_RANGE_M[0]), LOW_RANGE_M[1])
+        return float(max(self._model_db(log_km, log_high, low_m), self._free_space_db(log_km)))
 
-    def from_logs(self, log_km: Any, log_high: Any, low_m: Any, maximum: Any) -> Any:
-        """The same on numbers or on arrays, whose `maximum` is given; heights and distances must be in range."""
-        loss_db = self.at_km_db + self.high_db * log_high + self.low_db * low_m
-        loss_db = loss_db + (self.slope_db + self.slope_high_db * log_high) * log_km
-        return maximum(loss_db, 20 * log_km + free_space_db(1000, self.frequency_hz))
+    def losses_db(self, distance_m: Floats, high_m: Floats, low_m: Floats) -> Floats:
+        """The same for many pairs at once, as arrays with the higher and the lower antenna of each."""
+        import numpy as np
 
+        log_km = np.log10(np.maximum(distance_m, _NEAREST_M) / 1000)
+        log_high = np.log10(np.clip(high_m, *HIGH_RANGE_M))
+        model_db = self._model_db(log_km, log_high, np.clip(low_m, *LOW_RANGE_M))
+        return np.asarray(np.maximum(model_db, self._free_space_db(log_km)))
 
-def _ends(one_m: float, other_m: float) -> tuple[tuple[float, str], tuple[float, str]]:
-    return (max(one_m, other_m), "high"), (min(one_m, other_m), "low")
+    def _model_db(self, log_km: Any, log_high: Any, low_m: Any) -> Any:
+        """The formula itself, for numbers as for arrays."""
+        slope_db = self.slope_db + self.slope_high_db * log_high
+        return self.at_km_db + self.high_db * log_high + self.low_db * low_m + slope_db * log_km
 
-
-def _within(value: float, low: float, high: float) -> float:
-    return min(max(value, low), high)
+    def _free_space_db(self, log_km: Any) -> Any:
+        return 20 * log_km + free_space_db(1000, self.frequency_hz)
 
 
 def free_space_db(distance_m: float, frequency: float) -> float:

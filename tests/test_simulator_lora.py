@@ -83,7 +83,7 @@ def test_lorasims_path_loss_is_the_log_distance_formula_with_natural_logarithm()
 
 
 @pytest.mark.parametrize(
-    ("model", "loss_db"), [("hata-urban", 137.26), ("hata-suburban", 127.32), ("hata-open", 108.75)]
+    ("model", "loss_db"), [("hata-urban", 137.01), ("hata-suburban", 127.06), ("hata-open", 108.50)]
 )
 def test_okumura_hata_gives_the_textbooks_value(model, loss_db):
     """900 MHz, base at 30 m, mobile at 1.5 m, 2 km; worked by hand from Hata's formulas."""
