@@ -21,6 +21,7 @@ from nodes.engines.scripted import ScriptedEngine
 from nodes.interfaces import Bearer, Finished, Prompt
 from nodes.node import Node, NodeSettings
 from nodes.radio_check import Judgement
+from nodes.sharing import Verdict
 from nodes.trace import Fact, Trace
 from nodes.wishes import Answer, Wish
 from protocol.errors import MeshaiError
@@ -67,19 +68,24 @@ class Ended:
 
 
 class _Engine(ScriptedEngine):
-    """Counts how long it works."""
+    """Tells how many answers it works on."""
 
-    def __init__(self, script: Callable[[str], str], setup: Setup, worked: Callable[[float], None]) -> None:
+    def __init__(self, script: Callable[[str], str], setup: Setup, works: Callable[[int], None]) -> None:
         super().__init__(script, name=setup.model, tokens_per_s=setup.tokens_per_s, slots=setup.slots)
-        self._worked = worked
+        self._works = works
+        self._asked = 0
 
     async def answer(self, prompt: Prompt, emit: Callable[[str], None]) -> Finished:
         """Answer; see ScriptedEngine."""
-        started_s = trio.current_time()
+        self._count(1)
         try:
             return await super().answer(prompt, emit)
         finally:
-            self._worked(trio.current_time() - started_s)
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._asked += change
+        self._works(min(self._asked, self.slots))
 
 
 class _Cache(AnswerCache):
@@ -114,28 +120,28 @@ class Device:
         bearers: Callable[[], list[Bearer]],
         script: Callable[[str], str],
         coder: TextCoder | None,
-        shares: Callable[[], bool],
+        sharing: Callable[[], Verdict],
         seed: int,
     ) -> None:
         """`port` is the radio that it holds, if it does; `bearers` makes its others anew for each start.
 
-        `script` gives a question's answer. `shares` tells whether it works for others now.
+        `script` gives a question's answer. `sharing` tells whether it works for others now.
         """
         self.setup = setup
         self.port = port
         self.node: Node | None = None
-        self.busy_s = 0.0
-        """Seconds that its engine worked, all slots together."""
+        self.works: Callable[[int], None] = lambda slots: None
+        """Is told how many of its engine's slots work now."""
         self.facts: Callable[[Fact], None] = lambda fact: None
         """Is told of everything that its node traces."""
         self.clock_error_s = 0.0
         self._bearers = bearers
         self._script = script
         self._coder = coder
-        self._shares = shares
+        self._sharing = sharing
         self._seed = seed
         self._starts = 0
-        self._wanted = True
+        self._wanted = self._powered = True
         self._changed = trio.Event()
         self._life = trio.CancelScope()
         self._asking: set[trio.CancelScope] = set()
@@ -151,7 +157,7 @@ class Device:
         """Run the node whenever the device is on, until cancelled; for the first time after so many seconds."""
         await trio.sleep(first_after_s)
         while True:
-            while not self._wanted:
+            while not (self._wanted and self._powered):
                 await self._changed.wait()
             with trio.CancelScope() as self._life:
                 await self._live()
@@ -159,12 +165,18 @@ class Device:
 
     def switch(self, *, on: bool) -> None:
         """Switch it on, or off at once: whoever asks it just then gets no answer."""
-        if on == self._wanted:
-            return
         self._wanted = on
+        self._look()
+
+    def power(self, *, on: bool) -> None:
+        """Give it power, or take it away: it runs when it is switched on too."""
+        self._powered = on
+        self._look()
+
+    def _look(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
-        if not on:
+        if not (self._wanted and self._powered):
             self.node = None
             self._life.cancel()
             for scope in tuple(self._asking):
@@ -211,17 +223,18 @@ class Device:
         self._cache = _Cache(path, trace, self.wall, self._kept)
         node = Node(
             NodeSettings(setup.name, setup.serves),
-            engine=_Engine(self._script, setup, self._count) if setup.model else None,
+            engine=_Engine(self._script, setup, self._work) if setup.model else None,
             bearers=bearers,
             cache=self._cache,
             rng=Random(f"{setup.name} {self._starts} {self._seed}"),
             trace=trace,
             coder=self._coder,
             wall=self.wall,
+            sharing=self._sharing,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
             self.node = node
 
-    def _count(self, seconds: float) -> None:
-        self.busy_s += seconds
+    def _work(self, slots: int) -> None:
+        self.works(slots)

@@ -21,10 +21,11 @@ from simulator.outcome import Asked, Outcome
 from simulator.packet import TEXT_PORT, Packet
 from simulator.people import PlannedQuestion, PlannedText, answer_for, plan_day
 from simulator.remembering import remembering_coder
-from simulator.scenario.plan import DevicePlan, Scenario
+from simulator.scenario.plan import Scenario
 from simulator.world.checkers import AirChecker, AskChecker, check_kept
 from simulator.world.faults import FaultMaker, draw_faults
 from simulator.world.household import Ended
+from simulator.world.power import Power
 from simulator.world.recorder import Recorder
 from simulator.world.village import Village
 
@@ -82,8 +83,9 @@ class _World:
             script=self._script,
             coder=remembering_coder(),
             folder=self._folder,
-            shares=self._shares,
+            sharing=lambda place, plan: self.power.sharing(place, plan),
         )
+        self.power = Power(village, seed, start_s=WARM_UP_S)
         self.recorder = Recorder(village.medium, village.stations, start_s=WARM_UP_S, keep_packets=self._keep_packets)
         questions, texts = plan_day(
             scenario.people,
@@ -97,6 +99,7 @@ class _World:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(village.medium.run)
             nursery.start_soon(self.faults.run)
+            nursery.start_soon(self.power.run)
             nursery.start_soon(self._tell_progress, end_s)
             starts = Random(f"starts {seed}")
             for devices in village.devices.values():
@@ -104,7 +107,10 @@ class _World:
                     nursery.start_soon(device.run, starts.uniform(0, _STARTS_WITHIN_S))
             nursery.start_soon(self._ask_all, questions, nursery)
             nursery.start_soon(self._write_all, texts)
+            await trio.sleep_until(WARM_UP_S)
+            self.power.begin()
             await trio.sleep_until(end_s)
+            self.power.write_down(self.recorder.use)
             outcome = self.recorder.outcome(scenario, seed, self._length_s)
             outcome.faults = dict(sorted(self.faults.made.items()))
             outcome.violations = await self._violations()
@@ -149,9 +155,6 @@ class _World:
 
     def _script(self, question: str) -> str:
         return answer_for(question, self.scenario.people.answer_chars)
-
-    def _shares(self, place: int, plan: DevicePlan) -> bool:
-        return True
 
     async def _tell_progress(self, end_s: float) -> None:
         while True:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nodes.bearers.radio import address_of
 from nodes.interfaces import Bearer
+from nodes.sharing import Verdict, always
 from protocol.airtime import preset_named
 from protocol.errors import LocalError
 from simulator.acquaintance import introduce
@@ -49,16 +50,16 @@ class Village:
         script: Callable[[str], str],
         coder: TextCoder | None,
         folder: Path | None,
-        shares: Callable[[int, DevicePlan], bool],
+        sharing: Callable[[int, DevicePlan], Verdict],
     ) -> None:
         """`script` gives a question's answer; `folder` keeps the nodes' caches through crashes.
 
-        `shares(place, device)` tells whether a device works for others now. Raises LocalError where more devices are
+        `sharing(place, device)` tells whether a device works for others now. Raises LocalError where more devices are
         wanted than there are houses.
         """
         self.scenario = scenario
         self.seed = seed
-        self._script, self._coder, self._folder, self._shares = script, coder, folder, shares
+        self._script, self._coder, self._folder, self._sharing = script, coder, folder, sharing
         rng = Random(f"village {seed}")
         plan = scenario.radio
         self.medium = Medium(preset_named(plan.preset), Random(f"medium {seed}"), fading_db=plan.fading_db)
@@ -178,8 +179,7 @@ class Village:
         return sorted({*with_model, *rng.sample(others, min(max(wanted, 0), len(others)))})
 
     def _devices_of(self, index: int) -> list[Device]:
-        plans = sorted(self.plans[index], key=lambda plan: not plan.has_radio)
-        own: list[DevicePlan | None] = list(plans) if plans and plans[0].has_radio else [None, *plans]
+        own = self._own_plans(index)
         lan = VirtualLan() if len(own) > 1 else None
         addresses = [f"lan-{number}" for number in range(len(own))]
         devices = []
@@ -201,14 +201,23 @@ class Village:
                     bearers=_lan_bearers(lan, addresses[number]),
                     script=self._script,
                     coder=self._coder,
-                    shares=self._sharing(index, plan),
+                    sharing=self._sharing_of(index, plan),
                     seed=self.seed,
                 )
             )
         return devices
 
-    def _sharing(self, index: int, plan: DevicePlan | None) -> Callable[[], bool]:
-        return lambda: plan is None or self._shares(index, plan)
+    def _sharing_of(self, index: int, plan: DevicePlan | None) -> Callable[[], Verdict]:
+        return always if plan is None else lambda: self._sharing(index, plan)
+
+    def plan_of(self, index: int, number: int) -> DevicePlan | None:
+        """The plan behind a place's device by its number; None for one that only asks."""
+        return self._own_plans(index)[number]
+
+    def _own_plans(self, index: int) -> list[DevicePlan | None]:
+        """A place's devices, the one that holds the radio first."""
+        plans = sorted(self.plans[index], key=lambda plan: not plan.has_radio)
+        return list(plans) if plans and plans[0].has_radio else [None, *plans]
 
     def _name(self, index: int, plan: DevicePlan | None, number: int) -> str:
         """A node's name: its place's, cut to what a beacon holds, made unique."""
