@@ -9,14 +9,14 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
 from meshai.words import clean
 from protocol.errors import LocalError, MeshaiError
 
-__all__ = ["StdinLines", "dim", "is_heard", "run", "tell", "tell_json"]
+__all__ = ["StdinLines", "dim", "is_heard", "run", "run_plain", "tell", "tell_json"]
 
 _LINE_BYTES_MAX = 1 << 20
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -50,22 +50,58 @@ def run(
                     await work()
                 nursery.cancel_scope.cancel()
 
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # what a terminal can't show must not end us
-    try:
+    with _told(as_json):
         try:
             trio.run(until_signalled)
         except BaseExceptionGroup as group:
             raise first_error(group) from group
+    if ended_by:
+        sys.exit(128 + ended_by[0])
+
+
+def run_plain(work: Callable[[], None], *, as_json: bool = False) -> None:
+    """As `run`, for work without trio, or which starts trio by itself, as simulations do.
+
+    Ctrl-C and SIGTERM raise KeyboardInterrupt in it: what it does with that is its own; then the exit code is 130, or
+    143.
+    """
+    from meshai.api import first_error
+
+    ended_by = signal.SIGINT
+
+    def interrupt(number: int, frame: object) -> None:
+        nonlocal ended_by
+        ended_by = signal.Signals(number)
+        signal.default_int_handler(number, None)
+
+    before = {number: signal.signal(number, interrupt) for number in _ending() if number is not signal.SIGINT}
+    try:
+        with _told(as_json):
+            try:
+                work()
+            except BaseExceptionGroup as group:
+                raise first_error(group) from group
+    except KeyboardInterrupt:
+        sys.exit(128 + ended_by)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _told(as_json: bool) -> Iterator[None]:
+    """Tell a MeshaiError, and exit; stop quietly where nobody reads any more."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal can't show must not end us
+    try:
+        yield
     except MeshaiError as error:
         _tell_error(error, as_json)
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    if ended_by:
-        sys.exit(128 + ended_by[0])
 
 
 def _ending() -> list[signal.Signals]:

@@ -7,6 +7,7 @@ nothing to divide by, a figure is None.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ ASKING_KINDS = ("question", "answer", "control")
 """Kinds of packets that are there because somebody asked."""
 _Z_95 = 1.959964
 """Half the width, in standard deviations, of an interval that holds 95 % of a normal distribution."""
+_NAMED = re.compile(r"from [^:]+?(?=:)")
+_FIGURE = re.compile(r"[0-9]+(?:[.,][0-9]+)?")
 _UNNAMED_REASON = "no reason given"
 
 
@@ -138,7 +141,7 @@ def summary(outcome: Outcome) -> Summary:
     endings = Counter(asked.ending for asked in outcome.asked)
     asked_count = len(outcome.asked)
     answered = asked_count - endings["failed"]
-    reasons = Counter(asked.why or _UNNAMED_REASON for asked in outcome.asked if asked.ending == "failed")
+    reasons = Counter(_gist(asked.why) for asked in outcome.asked if asked.ending == "failed")
     seconds = sorted(asked.seconds for asked in outcome.asked if asked.ending != "failed")
     interval = wilson_percent(answered, asked_count)
     air_s = math.fsum(outcome.airtime_by_kind_s.get(kind, 0.0) for kind in ASKING_KINDS)
@@ -168,6 +171,12 @@ def summary(outcome: Outcome) -> Summary:
         receptions=outcome.receptions,
         collisions=outcome.collisions,
     )
+
+
+def _gist(why: str) -> str:
+    """What a person was told, without names, figures and advice: what several were told counts together."""
+    what = _NAMED.sub("from a neighbour", why.split(". ")[0])
+    return _FIGURE.sub("…", what).strip() or _UNNAMED_REASON
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float | None:
