@@ -34,6 +34,8 @@ _NEWS_SHARE = 0.1
 
 Without the latter, in a village of forty with eight that answer, beacons took eight tenths of what they could send."""
 _NEWS_AT_ONCE = 4
+_EVERY_S_MIN = 1.0
+"""Between two of those at the least, also where they take no air, as on a LAN."""
 _JITTER_S = 2.0
 """Answers to a Who are spread over this time, so that they don't meet on the air."""
 _DRIFT = 0.2
@@ -160,7 +162,8 @@ class Announcer:
         if not budget.hour_s:
             return float("inf")
         in_all_s = airtime_s * transmissions(self._plan.reach - 1)
-        return max(airtime_s / budget.hour_s, in_all_s / budget.shared_hour_s) * 3600 / _NEWS_SHARE
+        every_s = max(airtime_s / budget.hour_s, in_all_s / budget.shared_hour_s) * 3600 / _NEWS_SHARE
+        return max(every_s, _EVERY_S_MIN)
 
     @property
     def _plan(self) -> Plan:

@@ -44,6 +44,8 @@ _RESTS_S = 600
 """When to ask again a node whose owner's rules say no, where nobody knows for how long."""
 _AFTER_OWNER_S = 1.0
 """What every peer counts as having had on top: the owner's own work always comes first."""
+_FRAME_S_MIN = 1e-6
+"""What a frame is taken to need of a medium that costs nothing, as a LAN."""
 _EXPECTED_LATE_S = 120.0
 """Who was told when to ask again, and is this late, has lost the place kept for it."""
 
@@ -228,7 +230,7 @@ class Serving:
         now, hops = trio.current_time(), pump.session.hops_to(peer)
         return answer_size(
             left_s=pump.budget.left_s(now, transmissions=pump.transmissions(peer), bulk=True),
-            frame_airtime_s=pump.bearer.cost(limits.FRAME_BYTES_MAX).airtime_s,
+            frame_airtime_s=max(pump.bearer.cost(limits.FRAME_BYTES_MAX).airtime_s, _FRAME_S_MIN),
             hops=hops,
             utilisation_percent=pump.budget.utilisation_percent(now),
             waiting=self._lane(pump).waiting,
