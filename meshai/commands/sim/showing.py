@@ -54,4 +54,5 @@ class ProgressBar:
         self._bar.stop()
 
     def __call__(self, share: float) -> None:
+        """Show that so much is done."""
         self._bar.update(self._task, completed=share)
