@@ -169,7 +169,8 @@ class _Model:
         if len(self._index) < len(places):
             twice = [name for name, count in Counter(place.name for place in places).items() if count > 1]
             raise LocalError(f"the name {twice[0]!r} stands for two places", "", "give each place a name of its own")
-        self._points = _points(places) if terrain else []
+        points = _points(places) if terrain else [(math.nan, math.nan)] * len(places)
+        self._points = np.array(points, dtype=np.float64).reshape(-1, 2)
         self._path_loss = path_loss(self._plan.path_loss, frequency_hz(self._plan.region))
         self.x_m = np.array([place.x_m for place in places], dtype=np.float64)
         self.y_m = np.array([place.y_m for place in places], dtype=np.float64)
@@ -185,6 +186,7 @@ class _Model:
         words = [blake2b(f"{seed} {place.name}".encode(), digest_size=8).digest() for place in places]
         self._word = np.array([int.from_bytes(word, "big") for word in words], dtype=np.uint64)
         self._walls_db = self._walls()
+        self._luck_db = _SIGMAS_MAX * (abs(self._plan.shadowing_db) + abs(self._plan.asymmetry_db))
 
     def reaches_m(self) -> Floats:
         """For each place, farther than this it has no link with anything whose antenna is not higher."""
@@ -192,9 +194,8 @@ class _Model:
 
         if not len(self.x_m):
             return np.zeros(0)
-        luck_db = _SIGMAS_MAX * (abs(self._plan.shadowing_db) + abs(self._plan.asymmetry_db))
         needed_dbm = float((self._noise_dbm + self.required_db - self._gain_db).min()) + FAINTEST_MARGIN_DB
-        loss_db = float(self._eirp_dbm.max()) - needed_dbm + luck_db
+        loss_db = float(self._eirp_dbm.max()) - needed_dbm + self._luck_db
         tallest_m = float(self._antenna_m.max())
         foot_m = float(self._ground_m.min()) - (_DEEPEST_M if self._terrain else 0)
         heights_m = np.ceil(np.clip(self._antenna_m + self._ground_m - foot_m, *HIGH_RANGE_M)).tolist()
@@ -210,9 +211,8 @@ class _Model:
 
         least_db = self._loss_db(one, other, -math.inf if self._terrain else math.inf)
         loss_db = least_db + self._wall_db(one, other)
-        luck_db = _SIGMAS_MAX * (abs(self._plan.shadowing_db) + abs(self._plan.asymmetry_db))
         best_db = np.maximum(self._margin_db(one, other), self._margin_db(other, one)) - loss_db
-        hopeful = best_db >= FAINTEST_MARGIN_DB - luck_db
+        hopeful = best_db >= FAINTEST_MARGIN_DB - self._luck_db
         one, other, loss_db = one[hopeful], other[hopeful], loss_db[hopeful]
         words = self._word[one], self._word[other]
         # offsets come from the complements of the places' words, so that they have nothing to do with the shadowing
@@ -262,14 +262,9 @@ class _Model:
         import numpy as np
 
         assert self._terrain is not None
-        hills_db, mean_m = np.zeros(len(one)), np.full(len(one), math.inf)
-        for row, (start, end) in enumerate(zip(one.tolist(), other.tolist(), strict=True)):
-            profile = self._terrain.profile(self._points[start], self._points[end])
-            if profile is not None:
-                antennas_m = float(self._antenna_m[start]), float(self._antenna_m[end])
-                hills_db[row] = profile.loss_db(*antennas_m, self._path_loss.frequency_hz)
-                mean_m[row] = profile.mean_m
-        return hills_db, mean_m
+        starts, ends = ((self._points[places], self._antenna_m[places]) for places in (one, other))
+        hills_db, mean_m = self._terrain.hills(*starts, *ends, self._path_loss.frequency_hz)
+        return np.nan_to_num(hills_db), np.where(np.isnan(mean_m), np.inf, mean_m)
 
     def _wall_db(self, one: Indices, other: Indices) -> Any:
         import numpy as np
@@ -303,7 +298,7 @@ class _Model:
         return one, other
 
     def _ground_of(self, index: int) -> float:
-        known_m = self._terrain.height_m(*self._points[index]) if self._terrain else None
+        known_m = self._terrain.height_m(*self._points[index].tolist()) if self._terrain else None
         return self._scenario.places[index].ground_m if known_m is None else known_m
 
     def _radio_of(self, name: str) -> tuple[float, float, Preset]:

@@ -37,6 +37,7 @@ __all__ = [
     "default_power_dbm",
     "detection_dbm",
     "diffraction_db",
+    "diffraction_losses_db",
     "distance_for_loss_m",
     "edge_parameter",
     "free_space_db",
@@ -304,15 +305,12 @@ def distance_for_loss_m(model: PathLoss, loss_db: float, one_m: float = 1.0, oth
 
 def edge_parameter(above_m: float, before_m: float, behind_m: float, frequency: float) -> float:
     """The parameter of an edge that stands `above_m` over the line of sight, so far from both ends (ITU-R P.526)."""
-    return above_m * math.sqrt(2 * frequency / SPEED_OF_LIGHT_M_S * (1 / before_m + 1 / behind_m))
+    return float(_edge_parameters(above_m, before_m, behind_m, frequency))
 
 
 def knife_edge_db(parameter: float) -> float:
     """Loss by diffraction over one sharp edge; 6 dB where it touches the line of sight (ITU-R P.526, 4.1)."""
-    if parameter <= -0.78:
-        return 0.0
-    shifted = parameter - 0.1
-    return max(6.9 + 20 * math.log10(math.sqrt(shifted * shifted + 1) + shifted), 0.0)
+    return float(_knife_edges_db(parameter))
 
 
 def diffraction_db(ground_m: Sequence[float], step_m: float, one_m: float, other_m: float, frequency: float) -> float:
@@ -323,35 +321,59 @@ def diffraction_db(ground_m: Sequence[float], step_m: float, one_m: float, other
     it adds to even ground, which path-loss models contain already: level land and even slopes lose nothing. The Earth's
     curvature counts as a hill, by four thirds of its radius.
     """
-    last = len(ground_m) - 1
-    if last < 2 or step_m <= 0:
-        return 0.0
-    curved = [ground + i * (last - i) * step_m * step_m / (2 * EARTH_RADIUS_M) for i, ground in enumerate(ground_m)]
-    worst, main_db = _worst_edge(curved, 0, last, step_m, one_m, other_m, frequency)
-    if main_db <= 0:
-        return 0.0
-    _, before_db = _worst_edge(curved, 0, worst, step_m, one_m, 0.0, frequency)
-    _, behind_db = _worst_edge(curved, worst, last, step_m, 0.0, other_m, frequency)
-    return main_db + before_db + behind_db
+    import numpy as np
+
+    ground, *numbers = (np.array([value], dtype=np.float64) for value in (ground_m, step_m, one_m, other_m))
+    return float(diffraction_losses_db(ground, numbers[0], numbers[1], numbers[2], frequency)[0])
 
 
-def _worst_edge(
-    ground_m: Sequence[float], first: int, last: int, step_m: float, one_m: float, other_m: float, frequency: float
-) -> tuple[int, float]:
+def diffraction_losses_db(ground_m: Floats, step_m: Floats, one_m: Floats, other_m: Floats, frequency: float) -> Floats:
+    """The same for many paths at once: a row of `ground_m` and an entry of the others for each."""
+    import numpy as np
+
+    last = ground_m.shape[1] - 1
+    steps = np.arange(last + 1)
+    curved_m = ground_m + steps * (last - steps) * step_m[:, None] ** 2 / (2 * EARTH_RADIUS_M)
+    worst, losses_db = _worst_edges(curved_m, 0, last, step_m, one_m, other_m, frequency)
+    rows = np.flatnonzero(losses_db > 0)
+    for start, end, before_m, behind_m in ((0, worst[rows], one_m[rows], 0.0), (worst[rows], last, 0.0, other_m[rows])):
+        losses_db[rows] += _worst_edges(curved_m[rows], start, end, step_m[rows], before_m, behind_m, frequency)[1]
+    return losses_db
+
+
+def _worst_edges(
+    ground_m: Floats, first: Any, last: Any, step_m: Floats, one_m: Any, other_m: Any, frequency: float
+) -> tuple[Any, Floats]:
     """Where between two points the ground is most in the way, and what that loses beyond what even ground does."""
-    steps = last - first
-    from_m, to_m = ground_m[first] + one_m, ground_m[last] + other_m
-    slope = (to_m - from_m) / steps if steps else 0.0
-    worst, worst_square, worst_above = first, -math.inf, 0.0
-    for i in range(1, steps):
-        above_m = ground_m[first + i] - from_m - slope * i
-        square = above_m * abs(above_m) / (i * (steps - i))
-        if square > worst_square:
-            worst, worst_square, worst_above = first + i, square, above_m
-    if worst == first:
-        return first, 0.0
-    share = (worst - first) / steps
-    before_m, behind_m = (worst - first) * step_m, (last - worst) * step_m
-    even_above_m = -(one_m + (other_m - one_m) * share)
-    loss_db = knife_edge_db(edge_parameter(worst_above, before_m, behind_m, frequency))
-    return worst, max(loss_db - knife_edge_db(edge_parameter(even_above_m, before_m, behind_m, frequency)), 0.0)
+    import numpy as np
+
+    rows = np.arange(len(ground_m))
+    first, last = np.broadcast_to(first, rows.shape), np.broadcast_to(last, rows.shape)
+    from_m, to_m = ground_m[rows, first] + one_m, ground_m[rows, last] + other_m
+    before = np.arange(ground_m.shape[1]) - first[:, None]
+    behind = (last - first)[:, None] - before
+    between = (before > 0) & (behind > 0)
+    slope_m = (to_m - from_m) / np.maximum(last - first, 1)
+    above_m = ground_m - from_m[:, None] - slope_m[:, None] * before
+    badness = np.where(between, above_m * np.abs(above_m) / np.where(between, before * behind, 1), -np.inf)
+    worst = badness.argmax(axis=1)
+    met = between[rows, worst] & (step_m > 0)
+    before_m = np.where(met, before[rows, worst] * step_m, 1.0)
+    behind_m = np.where(met, behind[rows, worst] * step_m, 1.0)
+    even_m = -(one_m + (other_m - one_m) * before_m / (before_m + behind_m))
+    here_db, even_db = (
+        _knife_edges_db(_edge_parameters(edge_m, before_m, behind_m, frequency))
+        for edge_m in (above_m[rows, worst], even_m)
+    )
+    return worst, np.where(met, np.maximum(here_db - even_db, 0.0), 0.0)
+
+
+def _edge_parameters(above_m: Any, before_m: Any, behind_m: Any, frequency: float) -> Any:
+    return above_m * (2 * frequency / SPEED_OF_LIGHT_M_S * (1 / before_m + 1 / behind_m)) ** 0.5
+
+
+def _knife_edges_db(parameter: Any) -> Any:
+    import numpy as np
+
+    shifted = np.maximum(parameter, -0.78) - 0.1
+    return np.where(parameter > -0.78, 6.9 + 20 * np.log10(np.sqrt(shifted * shifted + 1) + shifted), 0.0)

@@ -132,7 +132,7 @@ def test_a_profile_has_a_point_every_thirty_metres_and_not_too_many(tmp_path):
     level_tile(tmp_path, "N47E008.hgt", 100)
     with Terrain(tmp_path) as terrain:
         near, far = terrain.profile(WEST, EAST), terrain.profile((47.1, 8.1), (47.9, 8.9))
-        assert 25 < near.step_m <= 30
+        assert 15 < near.step_m <= 30
         assert len(far.ground_m) == 257
         assert terrain.profile(WEST, WEST).loss_db(2, 2, FREQUENCY_HZ) == 0
 
