@@ -1,17 +1,38 @@
 """A hard hour for eight houses, different with every seed: what `meshai sim storm` and CI put the node code through.
 
-Only the scenario is made here; `simulator.world.live` runs it and the checkers judge.
+The scenario is made here; `simulator.world.live` runs it and the checkers judge.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 
 from simulator.scenario.plan import DevicePlan, FaultPlan, PeoplePlan, Place, RadioPlan, Scenario
+from simulator.world.live import run_scenario
 
-__all__ = ["storm"]
+__all__ = ["StormEnd", "run_storm", "storm"]
 
 _HOUSES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class StormEnd:
+    """What came of a storm."""
+
+    seed: int
+    asked: int
+    answered: int
+    faults: dict[str, int]
+    violations: tuple[str, ...]
+    trace_hash: str
+
+
+def run_storm(seed: int, hours: float = 1.0) -> StormEnd:
+    """Run the storm of a seed and judge it."""
+    outcome = run_scenario(storm(seed, hours), seed)
+    answered = sum(asked.ending != "failed" for asked in outcome.asked)
+    return StormEnd(seed, len(outcome.asked), answered, outcome.faults, tuple(outcome.violations), outcome.trace_hash)
 
 
 def storm(seed: int, hours: float = 1.0) -> Scenario:

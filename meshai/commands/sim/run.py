@@ -27,9 +27,7 @@ _REASONS_SHOWN = 5
 
 @click.command("run")
 @click.argument("scenario")
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Decides everything random."
-)
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides everything random.")
 @click.option("--hours", type=click.FloatRange(0, min_open=True), help="Simulate so long instead of what it says.")
 @click.option(
     "--report",

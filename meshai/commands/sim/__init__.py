@@ -1,0 +1,41 @@
+"""`meshai sim`: names the simulator's commands and imports each only when it is used, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+__all__ = ["command"]
+
+_COMMANDS = {
+    "list": ("files", "List the scenarios that come with meshai."),
+    "new": ("files", "Write a scenario file of your own to begin with."),
+    "check": ("files", "Check a scenario file, and tell what it holds."),
+    "radios": ("radios", "Start a neighbourhood of virtual radios on TCP ports of this device, and show the air."),
+}
+"""Command -> the module here that holds it, under the command's name, and its line in the help.
+
+`list` is called `list_` there.
+"""
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
+        found: click.Command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group("sim", cls=_LazyGroup)
+def command() -> None:
+    """Virtual radios and simulations."""
