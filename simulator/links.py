@@ -151,10 +151,8 @@ def unknown_ground(scenario: Scenario) -> tuple[str, ...]:
     if not scenario.terrain:
         return tuple(place.name for place in scenario.places)
     with Terrain(scenario.terrain) as terrain:
-        points = _points(scenario.places)
-        return tuple(
-            place.name for place, point in zip(scenario.places, points, strict=True) if terrain.height_m(*point) is None
-        )
+        located = zip(scenario.places, _points(scenario.places), strict=True)
+        return tuple(place.name for place, point in located if terrain.height_m(*point) is None)
 
 
 class _Model:
@@ -262,8 +260,10 @@ class _Model:
         import numpy as np
 
         assert self._terrain is not None
-        starts, ends = ((self._points[places], self._antenna_m[places]) for places in (one, other))
-        hills_db, mean_m = self._terrain.hills(*starts, *ends, self._path_loss.frequency_hz)
+        forth = self._word[one] < self._word[other]  # whatever the order of the places, the path is walked the same way
+        ends = np.where(forth, one, other), np.where(forth, other, one)
+        start, end = ((self._points[places], self._antenna_m[places]) for places in ends)
+        hills_db, mean_m = self._terrain.hills(*start, *end, self._path_loss.frequency_hz)
         return np.nan_to_num(hills_db), np.where(np.isnan(mean_m), np.inf, mean_m)
 
     def _wall_db(self, one: Indices, other: Indices) -> Any:

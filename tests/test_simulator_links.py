@@ -257,6 +257,25 @@ def test_hilltops_hear_one_another_across_a_valley_better_than_over_level_land(t
     assert (0, 1) not in level or with_valley[0, 1].snr_db > level[0, 1].snr_db + 15
 
 
+def test_hills_are_the_same_whatever_the_order_of_the_places(tmp_path):
+    hilly(tmp_path)
+    rng = Random(3)
+    places = [
+        on_earth(f"p{i}", rng.uniform(8.47, 8.53), rng.uniform(47.48, 47.52), antenna_m=rng.choice((2, 9)))
+        for i in range(30)
+    ]
+
+    def named(some: list[Place]) -> dict[tuple[str, str], float]:
+        found = links(scenario(*some, radio=RadioPlan(), terrain=str(tmp_path)), 1)
+        return {(some[link.sender].name, some[link.receiver].name): link.snr_db for link in found}
+
+    assert named(places) == named(places[::-1])
+    fewer = named(places[5:])
+    assert fewer == {
+        ends: snr_db for ends, snr_db in named(places).items() if set(ends) <= {p.name for p in places[5:]}
+    }
+
+
 def test_places_outside_of_the_tiles_are_named_and_keep_their_links(tmp_path):
     hilly(tmp_path)
     inside, outside = on_earth("in", 8.99), on_earth("out", 9.01, ground_m=100)
