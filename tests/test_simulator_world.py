@@ -117,7 +117,7 @@ def test_faults_follow_from_the_seed_and_end_within_the_run():
     faults = draw_faults(plan, [1, 2, 5], range(8), 3600.0, Random(1))
     assert faults == draw_faults(plan, [1, 2, 5], range(8), 3600.0, Random(1))
     assert len(faults) == plan.total
-    assert all(0 <= fault.time_s and fault.time_s + fault.lasts_s <= 3600 for fault in faults)
+    assert all(fault.time_s >= 0 and fault.time_s + fault.lasts_s <= 3600 for fault in faults)
     assert all(fault.place in (1, 2, 5) for fault in faults if fault.kind == "crash")
 
 
@@ -306,7 +306,7 @@ def test_an_empty_battery_takes_a_radio_off_the_air():
     outcome = run_scenario(street(radio=replace(street().radio, special=(special,))), 1)
     assert outcome.use[0].off_s > 1000
     assert all(use.off_s == 0 for use in outcome.use[1:])
-    assert 0 < outcome.use[0].energy_wh < outcome.use[1].energy_wh
+    assert 0 < outcome.use[0].energy_wh <= 0.8
 
 
 def test_a_reached_model_on_the_lan_of_the_house_answers_without_air():
