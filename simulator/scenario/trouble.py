@@ -102,13 +102,13 @@ def shown(value: object) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Such as `did you mean "preset"?`, or else `expected one of hours, start`."""
+    """Such as `perhaps "preset" is meant`, or else `expected one of hours, start`."""
     names = list(known)
     folded = {name.casefold(): name for name in names}
     wanted = word.casefold()[:_SHOWN_CHARS]
     longer = [name for name in folded if wanted and name.startswith(wanted)]
     close = get_close_matches(wanted, folded, n=1) or (longer if len(longer) == 1 else [])
-    return f'did you mean "{folded[close[0]]}"?' if close else f"expected one of {', '.join(names)}"
+    return f'perhaps "{folded[close[0]]}" is meant' if close else f"expected one of {', '.join(names)}"
 
 
 def line_numbers(text: str, starts: Iterable[int]) -> list[int]:

@@ -9,15 +9,12 @@ import click
 __all__ = ["command"]
 
 _COMMANDS = {
-    "list": ("files", "List the scenarios that come with meshai."),
-    "new": ("files", "Write a scenario file of your own to begin with."),
-    "check": ("files", "Check a scenario file, and tell what it holds."),
+    "list": ("files:list_", "List the scenarios that come with meshai."),
+    "new": ("files:new", "Write a scenario file of your own to begin with."),
+    "check": ("files:check", "Check a scenario file, and tell what it holds."),
     "radios": ("radios", "Start a neighbourhood of virtual radios on TCP ports of this device, and show the air."),
 }
-"""Command -> the module here that holds it, under the command's name, and its line in the help.
-
-`list` is called `list_` there.
-"""
+"""Command -> the module here that holds it, as `command` unless another name stands there, and its line in the help."""
 
 
 class _LazyGroup(click.Group):
@@ -27,8 +24,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
-        found: click.Command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        found: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), name or "command")
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -27,7 +27,7 @@ def list_(as_json: bool) -> None:
     """List the scenarios that come with meshai."""
 
     async def work() -> None:
-        from simulator.scenario.catalogue import load, names
+        from simulator.scenario.reading import load, names
 
         scenarios = [load(name).scenario for name in names()]
         if as_json:
@@ -52,7 +52,7 @@ def new(name: str, model: str, as_json: bool) -> None:
     """
 
     async def work() -> None:
-        from simulator.scenario.catalogue import write_new
+        from simulator.scenario.reading import write_new
 
         path = write_new(name, model)
         if as_json:
@@ -74,7 +74,7 @@ def check(scenario: str, as_json: bool) -> None:
     """
 
     async def work() -> None:
-        from simulator.scenario.catalogue import load
+        from simulator.scenario.reading import load
         from simulator.scenario.trouble import ScenarioError
 
         try:
@@ -174,7 +174,10 @@ def _radios(scenario: Scenario) -> str:
 
 
 def _devices(scenario: Scenario) -> str:
-    told = [f"{_count(scenario, device)} × {device.name} ({device.model})" for device in scenario.devices]
+    told = [
+        f"{device.name} in {_counted(_count(scenario, device), 'place')} ({device.model})"
+        for device in scenario.devices
+    ]
     return ", ".join(told) or "none: nobody can answer"
 
 

@@ -19,7 +19,7 @@ from simulator.firmware.settings import ROLES, RadioSettings
 from simulator.neighbourhood import Neighbourhood, RadioAddress
 from simulator.topology import full, line
 
-__all__ = ["radios"]
+__all__ = ["command"]
 
 _TOPOLOGIES = {"line": line, "full": full}
 
@@ -46,7 +46,7 @@ _TOPOLOGIES = {"line": line, "full": full}
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides node numbers and every random draw.")
 @click.option("--leave-with-stdin", is_flag=True, hidden=True, help="Stop when standard input closes.")
 @json_option
-def radios(
+def command(
     nodes: int,
     topology: str,
     preset: str,
