@@ -9,9 +9,11 @@ import click
 __all__ = ["command"]
 
 _COMMANDS = {
+    "run": ("run", "Run a scenario, and tell what people would feel."),
     "list": ("files:list_", "List the scenarios that come with meshai."),
     "new": ("files:new", "Write a scenario file of your own to begin with."),
     "check": ("files:check", "Check a scenario file, and tell what it holds."),
+    "storm": ("storm", "Put the node's own code through hard hours, judged by checkers."),
     "radios": ("radios", "Start a neighbourhood of virtual radios on TCP ports of this device, and show the air."),
 }
 """Command -> the module here that holds it, as `command` unless another name stands there, and its line in the help."""

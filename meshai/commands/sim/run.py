@@ -43,11 +43,11 @@ def command(scenario: str, seed: int, hours: float | None, report: Path | None, 
 
     def work() -> None:
         from simulator.report import report_html
-        from simulator.scenario.reading import load_scenario
+        from simulator.scenario.reading import load
         from simulator.summary import summary
         from simulator.world.live import run_scenario
 
-        planned = load_scenario(scenario)
+        planned = load(scenario).scenario
         if hours is not None:
             planned = replace(planned, hours=hours)
         began = time.time(), time.perf_counter(), time.process_time()
