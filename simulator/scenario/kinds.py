@@ -154,7 +154,7 @@ def number(low: float, high: float, *, above: bool = False) -> Kind:
     """A number from `low` to `high`; `above`: more than `low`."""
 
     def take(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError
         if not low <= value <= high or (above and value == low):
             raise ValueError

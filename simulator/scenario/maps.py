@@ -232,12 +232,9 @@ def _titles(
         troubles.note(file, 1, f"the column {twice[0]} is there twice", "leave one")
         return None
     if wanted:
-        found = (
-            f"the columns are {', '.join(shown(word) for word in words[:10])}" if any(words) else "there is no header"
-        )
-        troubles.note(
-            file, 1, found, f"expected a first line with the columns {', '.join([*columns])}; missing: {wanted[0]}"
-        )
+        found = f"the first line is {shown(' '.join(words))}" if any(words) else "the first line is empty"
+        expected = f"expected the names of columns there: {', '.join(columns)}; missing: {', '.join(wanted)}"
+        troubles.note(file, 1, found, expected)
         return None
     return titles
 

@@ -117,7 +117,7 @@ def _lack(node: _Node, listener: _Node) -> tuple[str, str] | None:
         return None
     if node.is_neighbour and node.snr_db is None:
         return "SNR", f"listen until it was heard again, add snr to it, {_DROP}"
-    if node.hops is None:
+    if node.hops is None and node.snr_db is None:
         return "SNR, and nothing tells how far it is", f"add snr, or hopsAway, to it, {_DROP}"
     return None
 
