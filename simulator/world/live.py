@@ -143,15 +143,24 @@ class _World:
     async def _is_alive(self) -> bool:
         """Whether a neighbour answers over the air, one of several times; True where no path to one exists."""
         village = self.village
-        askers = [place for place in village.meshai if village.reaches_model(place)]
-        for number in range(_PROBES if askers else 0):
+        askers: list[int] = []
+        for number in range(_PROBES):
+            works = frozenset(place for place in village.meshai if self._answers(place))
+            askers = [place for place in village.meshai if village.reaches(place, works)]
+            if not askers:
+                return True
             device = village.devices[askers[number % len(askers)]][0]
             wish = Wish((Turn(Role.USER, f"Is anybody there? This is try number {number}."),), deadline_s=_PROBE_S)
             ended = await device.ask(wish)
             if ended.answer is not None and ended.answer.source == "model":
                 return True
             await trio.sleep(_PROBE_S)
-        return not askers
+        return False
+
+    def _answers(self, place: int) -> bool:
+        """Whether the device with the radio answers others there now: it is on, has a model, and its owner lets it."""
+        device, plan = self.village.devices[place][0], self.village.plan_of(place, 0)
+        return plan is not None and device.node is not None and self.power.sharing(place, plan).shares
 
     def _script(self, question: str) -> str:
         return answer_for(question, self.scenario.people.answer_chars)

@@ -5,13 +5,13 @@ Draws from the seed what the scenario leaves open: who has a model, who has mesh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from nodes.bearers.radio import address_of
+from nodes.bearers.radio import PRIVATE_PORT, address_of
 from nodes.interfaces import Bearer
 from nodes.sharing import Verdict, always
 from protocol.airtime import preset_named
@@ -19,6 +19,7 @@ from protocol.errors import LocalError
 from simulator.acquaintance import introduce
 from simulator.channels import Channel
 from simulator.device import VirtualRadio
+from simulator.firmware.relaying import ignores_port, is_rebroadcaster
 from simulator.firmware.settings import RadioSettings
 from simulator.lan import VirtualLan, VirtualLanBearer
 from simulator.links import links
@@ -94,16 +95,20 @@ class Village:
             for place, radio, plans in zip(self.scenario.places, self.radios, self.plans, strict=True)
         ]
 
-    def reaches_model(self, place: int) -> bool:
-        """Whether a place has no model of its own and hears, over the hops allowed, one that has, and the other way."""
-        if self.plans[place]:
+    def reaches(self, place: int, works: Collection[int]) -> bool:
+        """Whether a place that is on, and none of `works`, has a path both ways to one of these, within its hops."""
+        if place in works or self.devices[place][0].node is None or not self.radios[place].is_on:
             return False
-        mutual = self._neighbours
         reached, edge = {place}, {place}
-        for _ in range(self.scenario.radio.hop_limit + 1):
-            edge = {other for one in edge for other in mutual[one]} - reached
+        for _ in range(self.radios[place].hop_limit + 1):
+            relays = {one for one in edge if one == place or self._passes_on(one)}
+            edge = {other for one in relays for other in self._neighbours[one] if self.radios[other].is_on} - reached
             reached |= edge
-        return any(self.plans[other] for other in reached)
+        return any(other in works for other in reached)
+
+    def _passes_on(self, place: int) -> bool:
+        settings = self.radios[place].settings
+        return is_rebroadcaster(settings) and not ignores_port(settings, PRIVATE_PORT)
 
     def _radios(self) -> list[VirtualRadio]:
         names = tuple(place.name for place in self.scenario.places)
