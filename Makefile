@@ -7,7 +7,7 @@ PEERS = tests/benchmarks/peers/requirements.lock
 MODEL = smollm2-135m
 PIP = $(PYTHON) -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test check format docs packs picture lock peers wheel clean model
+.PHONY: demo test check storm soak format docs packs picture lock peers wheel clean model
 
 demo: model
 	@.venv/bin/meshai demo
@@ -23,6 +23,13 @@ check: $(READY)
 	@.venv/bin/lint-imports --no-cache
 	@$(PYTHON) -m coverage run -m pytest -q tests/test_protocol_*.py tests/test_airtime.py
 	@$(PYTHON) -m coverage report
+
+# Hard hours for the node code in virtual time, different with every seed: what CI runs, and as many as asked for.
+storm: $(READY)
+	@.venv/bin/meshai sim storm --seeds 50
+
+soak: $(READY)
+	@.venv/bin/meshai sim storm --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1000)
 
 format: $(READY)
 	@$(PYTHON) -m ruff check --fix .
