@@ -8,6 +8,7 @@ what a run is about.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import logging
 import multiprocessing
@@ -25,16 +26,25 @@ from typing import Any
 from protocol.errors import LocalError
 from simulator.sweep import Job, RunFigures, run_job
 
-__all__ = ["Spread", "cores", "in_processes", "on_dask"]
+__all__ = ["Spread", "cores", "in_processes", "need_dask", "on_dask"]
 
 Spread = Callable[[Iterable[Job]], Iterator[RunFigures]]
 """Makes the runs. Raises LocalError as a run does, or when those who make them can't go on."""
 
+_NEEDED = ("dask", "distributed", "cryptography")
 _AHEAD = 2
 """So many jobs for each worker are handed over before they are asked for."""
 _CONNECT_S, _CLOSE_S = 15.0, 10.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ROUTES = ("distributed.scheduler.http.routes", "distributed.worker.http.routes")
+
+
+def need_dask() -> None:
+    """Raise LocalError when Dask, or what makes the keys of its cluster, is not installed."""
+    for name in _NEEDED:
+        if importlib.util.find_spec(name) is None:
+            fix = "run pip install 'meshai-grid[sweep]'"
+            raise LocalError("sweeps need Dask", f"the package {name} is not installed", fix)
 
 
 def cores() -> int:
@@ -82,13 +92,9 @@ def on_dask(workers: int, scheduler: str = "") -> Iterator[Spread]:
     The cluster of this device listens on loopback only, to those who have its keys, which are made anew each time, and
     shows no pages. Raises LocalError when Dask is missing or the scheduler can't be reached.
     """
-    try:
-        import cryptography  # noqa: F401 (makes the keys)
-        import distributed
-    except ImportError as error:
-        raise LocalError(
-            "sweeps need Dask", f"{error.name or 'it'} is not installed", "run pip install 'meshai-grid[sweep]'"
-        ) from None
+    need_dask()
+    import distributed
+
     with contextlib.ExitStack() as stack:
         address: Any = scheduler
         if not scheduler:
@@ -101,7 +107,9 @@ def on_dask(workers: int, scheduler: str = "") -> Iterator[Spread]:
 @contextmanager
 def _cluster_here(workers: int) -> Iterator[Any]:
     import dask
-    from distributed import LocalCluster
+    import distributed
+
+    cluster_of: Any = distributed.LocalCluster
 
     no_pages: dict[str, Any] = {route: [] for route in _ROUTES}
     with (
@@ -110,7 +118,7 @@ def _cluster_here(workers: int) -> Iterator[Any]:
         dask.config.set(no_pages),
     ):
         with _deaf_to_interrupts():
-            cluster = LocalCluster(
+            cluster = cluster_of(
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 from typing import Any
 
+from protocol.errors import LocalError
 from simulator.outcome import Outcome
 from simulator.scenario.plan import Scenario
 from simulator.summary import summary, wilson_percent
@@ -45,6 +46,8 @@ class Job:
     """Counts the scenarios of the sweep from 0."""
     seed: int
     scenario: Scenario
+    name: str = ""
+    """What errors call the scenario."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,12 @@ def run_job(job: Job) -> RunFigures:
     """Make a run, here and now; the same job gives the same figures everywhere. Raises LocalError."""
     from simulator.world.live import run_scenario
 
-    return figures_of(job.combination, run_scenario(job.scenario, job.seed))
+    try:
+        outcome = run_scenario(job.scenario, job.seed)
+    except LocalError as error:
+        where = f"run with {job.name}, seed {job.seed}"
+        raise LocalError(f"{where}: {error.what}", error.why, error.fix) from None
+    return figures_of(job.combination, outcome)
 
 
 def figures_of(combination: int, outcome: Outcome) -> RunFigures:

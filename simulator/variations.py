@@ -216,7 +216,8 @@ def _with(made: Any, path: Sequence[Step], value: Any) -> Any:
         return replace(made, **{step: _with(getattr(made, step), rest, value)})
     changes: dict[str, Any] = {step: value}
     if hasattr(made, "at") and hasattr(made, "count"):
-        changes |= {"count": {"at": ()}, "at": {"count": 0}}.get(step, {})
+        emptied: dict[str, dict[str, Any]] = {"count": {"at": ()}, "at": {"count": 0}}
+        changes |= emptied.get(step, {})
     return replace(made, **changes)
 
 
@@ -232,6 +233,7 @@ def _check(variation: Variation) -> None:
         if power_dbm is not None and power_dbm > most_dbm:
             raise LocalError(f"{variation.name} can't be", f"{radio.region} allows {most_dbm:g} dBm at most")
     names = [place.name for place in scenario.places]
-    for pattern in itertools.chain.from_iterable(one.at for one in (*scenario.devices, *radio.special)):
+    named = [*(device.at for device in scenario.devices), *(special.at for special in radio.special)]
+    for pattern in itertools.chain.from_iterable(named):
         if not any(fnmatchcase(name, pattern) for name in names):
             raise LocalError(f"{shown(pattern)} is no place of the scenario", "", did_you_mean(pattern, names[:20]))
