@@ -178,8 +178,9 @@ def _whole_lines(path: Path, file: IO[bytes]) -> Iterator[Any]:
             except (ValueError, RecursionError):
                 raise _damaged(path, number) from None
             end += len(line)
-    file.truncate(end)
-    file.seek(end)
+    if end:
+        file.truncate(end)
+        file.seek(end)
 
 
 def _damaged(path: Path, number: int) -> LocalError:

@@ -98,6 +98,7 @@ def _form(
 def _show(
     scenarios: Sequence[Scenario], seeds: int, rows: Sequence[Row], changes: dict[str, Difference | None]
 ) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -105,7 +106,7 @@ def _show(
     from simulator.sweep import FIGURES
 
     names = [clean(scenario.name, lines=False) for scenario in scenarios]
-    table = Table(title=f"{seeds} seeds each", title_justify="left")
+    table = Table(title=f"{seeds} seeds each", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("")
     for name in names:
         table.add_column(Text(name), justify="right")

@@ -52,20 +52,25 @@ class RunsProgress:
             dim(f"{self._done} of {self._total} runs, {left} left")
 
 
-def estimate_words(found: Estimate | None, *, digits: int = 1) -> str:
+def estimate_words(found: Estimate | None) -> str:
     """A mean, and in a second line the range in which it lies 19 times of 20; a dash where there is none."""
     if found is None:
         return "-"
     if found.low is None or found.high is None:
-        return f"{found.mean:.{digits}f}"
-    return f"{found.mean:.{digits}f}\n{found.low:.{digits}f} to {found.high:.{digits}f}"
+        return f"{found.mean:.1f}"
+    return f"{found.mean:.1f}\n{_rough(found.low)}-{_rough(found.high)}"
 
 
-def change_words(found: Difference | None, *, digits: int = 1) -> str:
+def change_words(found: Difference | None) -> str:
     """A difference with its range, signs and all."""
     if found is None:
         return "-"
     change = found.change
     if change.low is None or change.high is None:
-        return f"{change.mean:+.{digits}f}"
-    return f"{change.mean:+.{digits}f}\n{change.low:+.{digits}f} to {change.high:+.{digits}f}"
+        return f"{change.mean:+.1f}"
+    return f"{change.mean:+.1f}\n{_rough(change.low, '+')} to {_rough(change.high, '+')}"
+
+
+def _rough(value: float, sign: str = "") -> str:
+    """The end of a range: more digits than that would pretend."""
+    return f"{value:{sign}.1f}" if abs(value) < 9.95 else f"{value:{sign}.0f}"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _PLOT_KINDS = (".svg", ".html")
+_NARROW = 16
+"""Longer names of keys may be broken in the table."""
 
 
 @click.command("sweep")
@@ -183,6 +185,7 @@ def _form(base: Scenario, seeds: range, combinations: Sequence[Variation], rows:
 
 
 def _show(base: Scenario, seeds: int, combinations: Sequence[Variation], rows: Sequence[Row]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -191,9 +194,11 @@ def _show(base: Scenario, seeds: int, combinations: Sequence[Variation], rows: S
     from simulator.variations import value_words
 
     labels = [label for label, _ in combinations[0].changes]
-    table = Table(title=Text(clean(f"{base.title}, {seeds} seeds each", lines=False)), title_justify="left")
+    table = Table(
+        title=Text(clean(f"{base.title}, {seeds} seeds each", lines=False)), title_justify="left", box=SIMPLE_HEAD
+    )
     for label in labels:
-        table.add_column(Text(clean(label, lines=False)), overflow="fold")
+        table.add_column(Text(clean(label, lines=False)), no_wrap=len(label) < _NARROW, overflow="fold")
     for figure in FIGURES:
         table.add_column(f"{figure.title}\n{figure.unit}", justify="right")
     for variation, one in zip(combinations, rows, strict=True):
@@ -226,7 +231,8 @@ def _draw(plot: Path, base: Scenario, combinations: Sequence[Variation], rows: S
 
     draw = sweep_svg if plot.suffix.lower() == ".svg" else sweep_html
     try:
-        plot.write_text(draw(clean(base.title, lines=False), [each.name for each in combinations], rows), "utf-8")
+        names = [clean(each.name, lines=False) for each in combinations]
+        plot.write_text(draw(clean(base.title, lines=False), names, rows), "utf-8")
     except OSError as error:
         raise LocalError(f"{plot} can't be written", error.strerror or str(error), "choose another place") from None
     dim(f"The picture is in {clean(str(plot), lines=False)}.")
