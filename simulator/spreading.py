@@ -116,8 +116,9 @@ def _cluster_here(workers: int) -> Iterator[Any]:
         tempfile.TemporaryDirectory(prefix="meshai-sweep-") as folder,
         _none_left_behind(),
         dask.config.set(no_pages),
+        contextlib.ExitStack() as ending,
     ):
-        with _deaf_to_interrupts():
+        with _put_off(), _deaf_to_interrupts():
             cluster = cluster_of(
                 n_workers=workers,
                 threads_per_worker=1,
@@ -130,11 +131,13 @@ def _cluster_here(workers: int) -> Iterator[Any]:
                 dashboard_address=None,
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             )
-        try:
-            yield cluster
-        finally:
-            with _uninterrupted():
-                cluster.close(timeout=_CLOSE_S)
+            ending.callback(_close, cluster)
+        yield cluster
+
+
+def _close(one: Any) -> None:
+    with _uninterrupted():
+        one.close(timeout=_CLOSE_S)
 
 
 @contextmanager
@@ -150,8 +153,7 @@ def _connected(distributed: Any, address: Any) -> Iterator[Any]:
     try:
         yield client
     finally:
-        with _uninterrupted():
-            client.close(timeout=_CLOSE_S)
+        _close(client)
 
 
 def _submitted(distributed: Any, client: Any, ahead: int, jobs: Iterator[Job]) -> Iterator[RunFigures]:
@@ -187,6 +189,23 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _put_off() -> Iterator[None]:
+    """Let what ends a process wait until the block is over: half a cluster can't be ended well."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: arrived.append(number)) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in arrived[:1]:
+        signal.raise_signal(number)
 
 
 @contextmanager
