@@ -48,13 +48,13 @@ def _within_reach(name: str, heard: Mapping[str, Mapping[str, float]]) -> list[t
     hops = {name: 0}
     reached = [name]
     for receiver in reached:
-        if hops[receiver] > MAX_HOP_LIMIT or len(reached) > NODES_MAX:
+        if hops[receiver] > MAX_HOP_LIMIT or len(reached) > NODES_MAX + 1:
             break
         for sender in heard.get(receiver, ()):
             if sender not in hops:
                 hops[sender] = hops[receiver] + 1
                 reached.append(sender)
-    return [(other, hops[other]) for other in reached[1:NODES_MAX]]
+    return [(other, hops[other]) for other in reached[1 : NODES_MAX + 1]]
 
 
 def _shared_channel(sender: VirtualRadio, receiver: VirtualRadio) -> int | None:

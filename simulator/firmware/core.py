@@ -16,7 +16,7 @@ from simulator.firmware.delivery import Delivery
 from simulator.firmware.history import PacketHistory
 from simulator.firmware.host import Host, QueueStatus
 from simulator.firmware.housekeeping import Chatter, Housekeeping
-from simulator.firmware.modules import Modules, asks_strangers, learn, trace_route
+from simulator.firmware.modules import NODES_MAX, Modules, asks_strangers, learn, trace_route
 from simulator.firmware.nexthop import Again, passes_on
 from simulator.firmware.payloads import DeviceMetrics
 from simulator.firmware.relaying import (
@@ -327,7 +327,9 @@ class Firmware:
 
     def _ask_who(self, packet: Packet) -> None:
         """Exchange NodeInfo with a sender whose own was never heard."""
-        if not self._nodes[packet.sender].has_user and asks_strangers(self._settings, self.utilisation_percent):
+        if self._nodes[packet.sender].has_user or len(self._nodes) >= NODES_MAX:
+            return
+        if asks_strangers(self._settings, self.utilisation_percent):
             self._introduce(packet.sender, packet.channel, ask=True)
 
     def _tell_metrics(self) -> None:
