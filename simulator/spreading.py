@@ -204,8 +204,8 @@ def _put_off() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in arrived[:1]:
-        signal.raise_signal(number)
+    if arrived:
+        signal.raise_signal(arrived[0])
 
 
 @contextmanager

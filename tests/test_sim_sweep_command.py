@@ -38,7 +38,7 @@ answer_chars = 60
 """
 VARY = ("--vary", "hop_limit=0,3", "--vary", "preset=MEDIUM_FAST")
 SWEEP = [sys.executable, "-c", "from meshai.commands.sim.sweep import command; command()"]
-TIMEOUT_S = 90
+TIMEOUT_S = 180
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def session(leader: int) -> list[str]:
 
 
 def test_ctrl_c_keeps_the_finished_runs_leaves_nothing_running_and_the_sweep_goes_on(folder):
-    arguments = ["longer.toml", *VARY, "--seeds", "4", "--json"]
+    arguments = ["longer.toml", *VARY, "--seeds", "3", "--json"]
     running = subprocess.Popen(
         [*SWEEP, *arguments, "--workers", "2"],
         stdout=subprocess.PIPE,
@@ -96,8 +96,8 @@ def test_ctrl_c_keeps_the_finished_runs_leaves_nothing_running_and_the_sweep_goe
     assert "Traceback" not in err, err
     assert not list(folder.glob("meshai-sweep-*"))
     kept = file.read_bytes().count(b"\n") - 1
-    assert 2 <= kept < 8, err
-    assert f"{kept} of 8 runs are kept in longer-sweep.jsonl" in err
+    assert 2 <= kept < 6, err
+    assert f"{kept} of 6 runs are kept in longer-sweep.jsonl" in err
     assert "meshai sim sweep longer.toml --vary hop_limit=0,3" in err
     assert err.rstrip().endswith("--resume longer-sweep.jsonl")
 
@@ -110,11 +110,11 @@ def test_ctrl_c_keeps_the_finished_runs_leaves_nothing_running_and_the_sweep_goe
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert f"{kept - 1} of 8 runs are there already" in done.stderr
-    assert file.read_bytes().count(b"\n") == 9
+    assert f"{kept - 1} of 6 runs are there already" in done.stderr
+    assert file.read_bytes().count(b"\n") == 7
     told = json.loads(done.stdout)
-    assert (told["scenario"], told["seeds"], told["first_seed"]) == ("longer", 4, 1)
-    assert [{**form, "violated_seeds": []} for form in expected("longer.toml", 4)] == told["combinations"]
+    assert (told["scenario"], told["seeds"], told["first_seed"]) == ("longer", 3, 1)
+    assert [{**form, "violated_seeds": []} for form in expected("longer.toml", 3)] == told["combinations"]
     assert (folder / "out.svg").read_text().startswith("<svg")
 
 
