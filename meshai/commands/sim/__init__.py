@@ -10,6 +10,9 @@ __all__ = ["command"]
 
 _COMMANDS = {
     "run": ("run", "Run a scenario, and tell what people would feel."),
+    "plan": ("plan", "Say how many radios and relays a map of houses needs, where, and how well it would work."),
+    "compare": ("compare", "Run two scenarios over the same seeds, and tell what differs."),
+    "sweep": ("sweep", "Run a scenario with every combination of some settings, over many seeds."),
     "list": ("files:list_", "List the scenarios that come with meshai."),
     "new": ("files:new", "Write a scenario file of your own to begin with."),
     "check": ("files:check", "Check a scenario file, and tell what it holds."),
