@@ -21,8 +21,13 @@ __all__ = ["CHAIN_MAX", "Net", "Site", "chain_length", "mutual_links", "parts", 
 CHAIN_MAX = 4
 """So many relays in a row are placed at most to join two groups of houses."""
 
-_CELLS, _CELLS_WITH_HILLS = 24, 16
-"""Cells along the longer side of the map; in each, one spot is tried."""
+_CELLS = 12
+"""Cells along the longer side of the map; in each, one spot is tried, and more where houses are near."""
+_NEAR_M = 3000.0
+_SPOTS, _SPOTS_WITH_HILLS = 576, 256
+"""So many spots are tried at most, unless so many cells are needed anyway: hills take time."""
+_FINER_MAX = 10
+"""Cells near houses are divided into so many along each side at most."""
 _CELL_M = 50.0
 """No cell is smaller."""
 _TRIED_IN_CELL = 6
@@ -236,20 +241,50 @@ def _joined(net: Net, houses: set[int], fixed: set[int], chosen: Collection[int]
 
 def _open_land(layout: Layout, mast_m: float, land: Terrain | None) -> Iterator[Place]:
     places = layout.places
+    for x_m, y_m, cell_m in _cells(places, _SPOTS if land is None else _SPOTS_WITH_HILLS):
+        if land is not None and layout.origin is not None:
+            yield _highest(layout.origin, land, (x_m, y_m), cell_m, mast_m)
+            continue
+        middle_x_m, middle_y_m = (round((edge_m + cell_m / 2) / _ROUND_M) * _ROUND_M for edge_m in (x_m, y_m))
+        distances_m = [math.hypot(place.x_m - middle_x_m, place.y_m - middle_y_m) for place in places]
+        ground_m = places[distances_m.index(min(distances_m))].ground_m
+        yield _spot(layout.origin, middle_x_m, middle_y_m, mast_m, ground_m)
+
+
+def _cells(places: Sequence[Place], most: int) -> list[tuple[float, float, float]]:
+    """South-west corners and sides of the cells of a map, finer near places, so that a far one makes none coarse."""
     left, right = min(place.x_m for place in places), max(place.x_m for place in places)
     low, high = min(place.y_m for place in places), max(place.y_m for place in places)
-    cells = _CELLS if land is None else _CELLS_WITH_HILLS
-    cell_m = max(_CELL_M, (right - left) / cells, (high - low) / cells)
-    columns, rows = (max(1, math.ceil(length_m / cell_m)) for length_m in (right - left, high - low))
-    for row in range(rows):
-        for column in range(columns):
-            x_m, y_m = left + column * cell_m, low + row * cell_m
-            if land is not None and layout.origin is not None:
-                yield _highest(layout.origin, land, (x_m, y_m), cell_m, mast_m)
-                continue
-            x_m, y_m = (round((edge_m + cell_m / 2) / _ROUND_M) * _ROUND_M for edge_m in (x_m, y_m))
-            distances_m = [math.hypot(place.x_m - x_m, place.y_m - y_m) for place in places]
-            yield _spot(layout.origin, x_m, y_m, mast_m, places[distances_m.index(min(distances_m))].ground_m)
+    cell_m = max(_CELL_M, (right - left) / _CELLS, (high - low) / _CELLS)
+    columns, rows = (max(1, math.ceil(length_m / cell_m - 1e-9)) for length_m in (right - left, high - low))
+    corners = [(left + column * cell_m, low + row * cell_m) for row in range(rows) for column in range(columns)]
+    near = {
+        corner
+        for corner in corners
+        if any(
+            math.hypot(corner[0] + cell_m / 2 - place.x_m, corner[1] + cell_m / 2 - place.y_m) <= cell_m + _NEAR_M
+            for place in places
+        )
+    }
+    finer = 1
+    while (
+        finer < _FINER_MAX
+        and cell_m / (finer + 1) >= _CELL_M
+        and len(corners) + len(near) * ((finer + 1) ** 2 - 1) <= most
+    ):
+        finer += 1
+    side_m = cell_m / finer
+    found = []
+    for corner in corners:
+        if corner not in near:
+            found.append((*corner, cell_m))
+            continue
+        found += [
+            (corner[0] + column * side_m, corner[1] + row * side_m, side_m)
+            for row in range(finer)
+            for column in range(finer)
+        ]
+    return found
 
 
 def _highest(origin: Origin, land: Terrain, corner_m: tuple[float, float], cell_m: float, mast_m: float) -> Place:

@@ -84,7 +84,7 @@ class LeftOut:
 
     houses: tuple[str, ...]
     why: str
-    """In plain words; a sentence."""
+    """In plain words, to stand behind a colon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +145,18 @@ def make_plan(layout: Layout, wishes: Wishes) -> Plan:
     places = layout.places
     houses = [index for index, place in enumerate(places) if place.is_house]
     given = [index for index, place in enumerate(places) if not place.is_house]
-    found = sites(layout, wishes.terrain, wishes.mast_m)
+    net = mutual_links(places, layout.blocked, wishes.radio, wishes.terrain, wishes.margin_db)
+    before = sum(bool(part & set(houses)) for part in parts(net, {*houses, *given}))
+    found = sites(layout, wishes.terrain, wishes.mast_m) if before > 1 or wishes.spare else []
     spots = [*places, *(site.place for site in found)]
-    net = mutual_links(spots, layout.blocked, wishes.radio, wishes.terrain, wishes.margin_db)
+    if before > 1:
+        net = mutual_links(spots, layout.blocked, wishes.radio, wishes.terrain, wishes.margin_db)
     tries = range(len(places), len(spots))
 
     def on_roof(one: int) -> bool:
         return found[one - len(places)].house is not None
 
-    chosen = place_relays(net, houses, given, tries, on_roof)
+    chosen = place_relays(net, houses, given, tries, on_roof) if before > 1 else []
     main, groups = _main_part(net, houses, given, chosen)
     if sum(one in main for one in houses) < 2:
         nearest_m = min(math.dist(_at(places[one]), _at(places[two])) for one in houses for two in houses if one < two)
@@ -162,7 +165,6 @@ def make_plan(layout: Layout, wishes: Wishes) -> Plan:
             f"the nearest two are {nearest_m / 1000:.1f} km apart, which {CHAIN_MAX} relays don't bridge for one house",
             "raise the antennas, choose a slower preset, or add houses between them",
         )
-    before = sum(bool(part & set(houses)) for part in parts(net, {*houses, *given}))
     relays = [_relay(found[one - len(places)]) for one in chosen if one in main]
     joined = [one for one in (*houses, *given) if one in main]
     draft = _Draft(layout, wishes, [places[one] for one in joined if places[one].is_house])
@@ -227,14 +229,17 @@ class _Draft:
         return self._models
 
     def add_spares(self, found: Sequence[Site]) -> None:
-        """For each relay on which two houses or more depend, another that joins them when it fails."""
+        """For each relay on which two houses or more depend, another that joins them when it fails.
+
+        It stands elsewhere if a single one there will do, else beside it.
+        """
         for relay in list(self._relays):
             failed = [place.name for place in self.places].index(relay.place.name)
             lost = [one for one in self.reach.dependents(self._models).get(failed, ()) if one < self._house_count]
             if len(lost) >= _DEPENDING_MIN:
                 others = self._without(failed, [site for site in found if not _is_at(site, relay)])
-                beside = Relay(self._beside(relay.place), on_roof=False)
-                self.add([replace(each, spare=True) for each in others or [beside]])
+                spare = others[0] if len(others) == 1 else Relay(self._beside(relay.place), on_roof=False)
+                self.add([replace(spare, spare=True)])
 
     def _without(self, failed: int, free: Sequence[Site]) -> list[Relay]:
         """Relays that join all but a failed radio; none where none do."""
@@ -267,7 +272,7 @@ class _Draft:
         too_far = tuple(name for name, count in hops.items() if count > limit)
         if too_far:
             why = f"a packet is passed on {MAX_HOP_LIMIT} times at most: give more models, or leave their number open."
-            left_out = (*left_out, LeftOut(too_far, f"They are too far from the nearest model: {why}"))
+            left_out = (*left_out, LeftOut(too_far, f"too far from the nearest model; {why}"))
         staying = [place for place in self.places if place.name not in too_far]
         depends = {
             names[one]: tuple(names[house] for house in sorted(lost) if house < self._house_count)
@@ -365,7 +370,7 @@ def _left_out(net: Net, places: Sequence[Place], main: set[int], group: set[int]
     near = [one for one in main if one < len(places) and places[one].is_house]
     distance_m = min(math.dist(_at(places[one]), _at(places[two])) for one in group for two in near)
     wanted = chain_length(net, group, main, tries)
-    far = f"The nearest house that takes part is {distance_m / 1000:.1f} km away"
+    far = f"the nearest house that takes part is {distance_m / 1000:.1f} km away"
     own = " With a model of their own they can be a mesh by themselves." if len(group) > 1 else ""
     if wanted is None:
         return LeftOut(names, f"{far}, and no chain of relays on this map bridges that.{own}")

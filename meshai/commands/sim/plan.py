@@ -151,6 +151,7 @@ def command(
             spare=spare,
             hours=hours,
         )
+        dim(f"Planning for {len(layout.places)} places.")
         plan = make_plan(layout, wishes)
         runs = _runs(plan, range(1, seeds + 1), workers)
         if as_json:
@@ -257,9 +258,7 @@ def _judge(runs: Sequence[RunFigures], file: str) -> None:
     violated = [run.seed for run in runs if run.violations]
     if violated:
         again = f"meshai sim plan {clean(file, lines=False)} --out plan.toml"
-        dim(
-            f"Something went wrong that must not. To see it again: {again}, meshai sim run plan.toml --seed {violated[0]}"
-        )
+        dim(f"Something went wrong that must not. It repeats: {again}; meshai sim run plan.toml --seed {violated[0]}")
         sys.exit(1)
 
 

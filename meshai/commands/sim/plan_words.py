@@ -67,7 +67,7 @@ def sections(
     yield "Settings", list(_settings(plan))
     yield "Models", list(_models(plan))
     if plan.left_out:
-        yield "Staying out", [f"{listed(each.houses)}. {each.why}" for each in plan.left_out]
+        yield "Staying out", [f"{listed(each.houses)}: {each.why}" for each in plan.left_out]
     yield "To bear in mind", list(_caveats(plan, wishes))
 
 
@@ -76,7 +76,7 @@ def remarks(plan: Plan, wishes: Wishes) -> list[str]:
     return [
         *_shopping(plan, None, None),
         *(_relay_line(plan, relay) for relay in plan.relays),
-        *(f"Staying out: {listed(each.houses)}. {each.why}" for each in plan.left_out),
+        *(f"Staying out: {listed(each.houses)}: {each.why}" for each in plan.left_out),
         *_caveats(plan, wishes),
     ]
 
@@ -150,7 +150,7 @@ def _settings(plan: Plan) -> Iterator[str]:
     power = "" if radio.power_dbm is None else f", {radio.power_dbm:g} dBm"
     yield f"All radios: {radio.preset}, {radio.region}{power}, hop limit {radio.hop_limit}, role {radio.role}"
     if plan.relays:
-        yield f"Relays: role {RELAY_ROLE}, rebroadcast mode {RELAY_MODE}; left as it is, a router drops meshai's packets"
+        yield f"Relays: role {RELAY_ROLE}, rebroadcast mode {RELAY_MODE}; else a router drops meshai's packets"
     yield f"The farthest house's questions are passed on {_count(most, 'time')} on the way to the nearest model."
 
 
