@@ -57,7 +57,7 @@ class Wishes:
     models: int | None = None
     """In how many houses a model stands; None for as many as the questions need."""
     spare: bool = False
-    """Whether no group of houses shall depend on a single relay."""
+    """Whether no two houses shall depend on one radio, but for those with a model."""
     hours: float = 4.0
     """How long is simulated."""
 
@@ -229,16 +229,16 @@ class _Draft:
         return self._models
 
     def add_spares(self, found: Sequence[Site]) -> None:
-        """For each relay on which two houses or more depend, another that joins them when it fails.
+        """For each radio on which two houses or more depend, a relay that joins them when it fails.
 
         It stands elsewhere if a single one there will do, else beside it.
         """
-        for relay in list(self._relays):
-            failed = [place.name for place in self.places].index(relay.place.name)
+        for place in list(self.places):
+            failed = [other.name for other in self.places].index(place.name)
             lost = [one for one in self.reach.dependents(self._models).get(failed, ()) if one < self._house_count]
             if len(lost) >= _DEPENDING_MIN:
-                others = self._without(failed, [site for site in found if not _is_at(site, relay)])
-                spare = others[0] if len(others) == 1 else Relay(self._beside(relay.place), on_roof=False)
+                others = self._without(failed, [site for site in found if not _is_at(site, place)])
+                spare = others[0] if len(others) == 1 else Relay(self._beside(place), on_roof=False)
                 self.add([replace(spare, spare=True)])
 
     def _without(self, failed: int, free: Sequence[Site]) -> list[Relay]:
@@ -256,7 +256,8 @@ class _Draft:
 
     def _beside(self, place: Place) -> Place:
         x_m, y_m, origin = place.x_m + SPARE_M, place.y_m, self._layout.origin
-        beside = replace(place, name="", x_m=x_m, is_house=False)
+        antenna_m = max(place.antenna_m, self._wishes.mast_m)
+        beside = replace(place, name="", x_m=x_m, antenna_m=antenna_m, is_house=False)
         if origin is None:
             return beside
         latitude, longitude = (round(degrees, 5) for degrees in origin.degrees(x_m, y_m))
@@ -382,9 +383,9 @@ def _relay(site: Site) -> Relay:
     return Relay(site.place, on_roof=site.house is not None)
 
 
-def _is_at(site: Site, relay: Relay) -> bool:
-    """Whether a site is the spot of a relay."""
-    return _at(site.place) == _at(relay.place) and (relay.on_roof or site.house is None)
+def _is_at(site: Site, place: Place) -> bool:
+    """Whether a site is where a radio stands already: it would fail with it."""
+    return _at(site.place) == _at(place) and (place.is_house or site.house is None)
 
 
 def _at(place: Place) -> tuple[float, float]:

@@ -164,6 +164,17 @@ def test_a_spare_gives_a_second_way():
     assert all(relay.needed_by == () for relay in plan.relays)
 
 
+def test_a_house_that_others_depend_on_gets_a_spare_too():
+    bridges = Place("bridge 1", 1700, 0), Place("bridge 2", 3400, 0)
+    row = Layout((*cluster("west", 0), *bridges, *cluster("east", 5100)))
+    alone = make_plan(row, wishes(models=1))
+    assert (alone.models, alone.relays) == (("bridge 1",), ())
+    assert alone.depends == {"bridge 2": tuple(f"east {index}" for index in range(4))}
+    plan = make_plan(row, wishes(models=1, spare=True))
+    assert not plan.depends
+    assert all(relay.spare for relay in plan.relays)
+
+
 def test_a_spare_that_can_stand_nowhere_else_stands_beside_the_relay():
     wall = [BlockedPair(f"west {one}", f"east {other}") for one in range(4) for other in range(4)]
     places = (*cluster("west", 0), *cluster("east", 4800), Place("church", 2400, 0, antenna_m=60, is_house=False))

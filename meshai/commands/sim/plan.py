@@ -71,7 +71,7 @@ _USUAL_DBM = 22.0
     show_default=True,
     help="All houses together.",
 )
-@click.option("--spare", is_flag=True, help="Plan a second way where houses depend on a single relay.")
+@click.option("--spare", is_flag=True, help="Plan a second way where houses depend on a single radio.")
 @click.option(
     "--seeds", type=click.IntRange(0, 1000), default=5, show_default=True, help="Trial runs; 0 for the plan alone."
 )

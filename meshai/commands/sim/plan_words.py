@@ -108,7 +108,7 @@ def _shopping(plan: Plan, radio_price: float | None, relay_price: float | None) 
     elif not plan.masts:
         yield "no relay: the houses hear one another"
     if plan.masts:
-        yield f"{_count(plan.masts, 'mast')} on roofs, for radios of houses"
+        yield f"{_count(plan.masts, 'mast')} on {'a roof' if plan.masts == 1 else 'roofs'}, for radios of houses"
     yield f"{_count(len(plan.models), 'device')} with a model"
     if (price := cost(plan, radio_price, relay_price)) is not None:
         yield f"Radios and relays cost {price:,.2f} together."
@@ -178,8 +178,8 @@ def _caveats(plan: Plan, wishes: Wishes) -> Iterator[str]:
     )
     for name, houses in list(plan.depends.items())[:_DEPENDS_SHOWN]:
         yield f"{_count(len(houses), 'house')} depend on the radio at {name} alone: {listed(houses)}."
-    if any(len(relay.needed_by) > 1 for relay in plan.relays) and not wishes.spare:
-        yield "With --spare the plan has a second way for those behind a relay."
+    if plan.depends and not wishes.spare:
+        yield "With --spare the plan has a second way for them."
 
 
 def _count(count: int, noun: str) -> str:
