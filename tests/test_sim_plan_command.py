@@ -103,7 +103,7 @@ def test_higher_roofs_instead_of_relays_are_told_as_such(here):
     form = plan_of("houses.csv", "--seeds", "0")
     assert (form["buy"]["masts_on_roofs"], form["buy"]["relay_radios"]) == (1, 0)
     assert (
-        "on the roof of one, 0 m east, 0 m north on the map; antenna at 8 m"
+        "on the roof of one, 0 m east, 0 m north of the map's origin; antenna at 8 m"
         in said("houses.csv", "--seeds", "0").stdout
     )
 

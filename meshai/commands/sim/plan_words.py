@@ -141,7 +141,8 @@ def _coordinates(relay: Relay) -> str:
     place = relay.place
     if place.latitude is not None and place.longitude is not None:
         return f"{place.latitude:.5f}, {place.longitude:.5f}"
-    return f"{place.x_m:.0f} m east, {place.y_m:.0f} m north on the map"
+    east, north = "west" if place.x_m <= -0.5 else "east", "south" if place.y_m <= -0.5 else "north"
+    return f"{abs(place.x_m):.0f} m {east}, {abs(place.y_m):.0f} m {north} of the map's origin"
 
 
 def _settings(plan: Plan) -> Iterator[str]:
