@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from protocol.airtime import Preset, time_on_air_s
+from protocol.airtime import PREAMBLE_SYMBOLS, Preset, time_on_air_s
 from simulator import kernel
-from simulator.lora import CAPTURE_DB, DETECTION_MARGIN_DB, PREAMBLE_SPARE_SYMBOLS, required_snr_db
+from simulator.lora import CAPTURE_DB, DETECTION_MARGIN_DB, PREAMBLE_NEEDED_SYMBOLS, required_snr_db
 
 if TYPE_CHECKING:
     from random import Random
@@ -184,17 +184,19 @@ class Medium:
         capture_db: float = CAPTURE_DB,
         fading_db: float = 0.0,
         preamble_saves: bool = True,
+        preamble_symbols: int = PREAMBLE_SYMBOLS,
     ) -> None:
         """`capture_db`: so much stronger survives an overlap, infinity for never.
 
         `fading_db` is the standard deviation by which each reception's SNR differs from its link's. `preamble_saves`:
-        whether an overlap may be confined to the beginning of a preamble.
+        whether an overlap may be confined to the beginning of a preamble, of which there are `preamble_symbols`.
         """
         self.preset = preset
         self._rng = rng
         self._capture_db = capture_db
         self._fading_db = fading_db
-        self._preamble_saves = preamble_saves
+        self._preamble_symbols = preamble_symbols
+        self._spare_symbols = preamble_symbols - PREAMBLE_NEEDED_SYMBOLS if preamble_saves else 0
         self._seats: dict[str, _Seat] = {}
         self._tunings: dict[Tuning | None, Tuning | None] = {}
         self._observers: list[Observer] = []
@@ -277,7 +279,8 @@ class Medium:
         seat = self._seats[station.name]
         preset = self._preset_of(seat)
         phy_bytes = packet.phy_bytes
-        flight = _Flight(seat, packet, self._now_s, time_on_air_s(preset, phy_bytes))
+        airtime_s = time_on_air_s(preset, phy_bytes, preamble_symbols=self._preamble_symbols)
+        flight = _Flight(seat, packet, self._now_s, airtime_s)
         if self._observers:
             flight.transmission = self._transmission(flight, phy_bytes)
         for overheard in seat.incoming:
@@ -355,9 +358,7 @@ class Medium:
     def _overlap(self, arrival: _Arrival, others: list[_Arrival], preset: Preset) -> None:
         """Judge a new arrival against what is in the air there already."""
         snr_db, capture_db = arrival.snr_db, self._capture_db
-        needed_from_s = arrival.flight.start_s
-        if self._preamble_saves:
-            needed_from_s += PREAMBLE_SPARE_SYMBOLS * preset.symbol_s
+        needed_from_s = arrival.flight.start_s + self._spare_symbols * preset.symbol_s
         for other in others:
             if other.snr_db - snr_db < capture_db:
                 self._spoil(other)
