@@ -40,6 +40,11 @@ class MacRules:
     """Whether what is on the air meanwhile prolongs the wait for the next try."""
     takes_repeats: bool = True
     """Whether a repeat by the sender itself, and a copy with more hops left, is passed on again."""
+    queues_in_turn: bool = False
+    """Whether the queue has no end and no priorities, and a cancelled packet keeps its turn, wait and all.
+
+    A further copy of one that was dropped so takes another turn.
+    """
     noise_dbm: float | None = None
     """What SNRs are reckoned against; None for what the receiver's noise really is."""
 
@@ -97,13 +102,15 @@ OLDEST = MacRules(
     own_tries=4,
     waits_longer_on_busy_air=False,
     takes_repeats=False,
+    queues_in_turn=True,
     noise_dbm=-119.25,
 )
 """What Meshtasticator has: 2.0 and 2.1 as its authors read them.
 
 Those versions had these windows and no head start for routers before clients (it came with 2.1.15). Of the firmware
 differ: the slots, which it took as 42 ms whatever the preset; one try more; the wait for the next try, which it
-prolonged; and the noise, a fixed number in place of a measurement.
+prolonged; the queue, which had sixteen places and forgot at once what was cancelled; and the noise, a fixed number in
+place of a measurement.
 """
 
 

@@ -42,7 +42,9 @@ class Transmitter:
         """How it contends and how often it tries."""
         self._slot_s = self.rules.slot_s(preset)
         self._snr_shift_db = self.rules.snr_shift_db(preset)
-        self._queue = TransmitQueue()
+        self._queue = TransmitQueue(in_turn=self.rules.queues_in_turn)
+        self._dropped: dict[tuple[int, int], Queued] = {}
+        """With a queue in turn: packets that were cancelled when their turn came. A further copy takes another turn."""
         self._load = AirLoad()
         self._timer: Timer | None = None
 
@@ -97,6 +99,9 @@ class Transmitter:
         """Drop one waiting copy of a packet; False when there is none."""
         if waiting := self._queue.find(key):
             self._queue.remove(waiting)
+        elif key in self._dropped:
+            self._queue.add(self._dropped.pop(key))
+            self.arm()
         return waiting is not None
 
     def put_off(self, key: tuple[int, int]) -> None:
@@ -139,6 +144,9 @@ class Transmitter:
         if front is None:
             return
         if self._host.channel_is_free() and front.not_before_s <= self._host.now_s:
-            self._host.transmit(self._queue.pop().packet)
-        else:
-            self.arm()
+            self._queue.pop()
+            if not front.is_cancelled:
+                self._host.transmit(front.packet)
+                return
+            self._dropped[front.packet.key] = front
+        self.arm()

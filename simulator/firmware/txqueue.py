@@ -6,7 +6,7 @@ Source: firmware `MeshPacketQueue.cpp`. Knows no time of its own and no air.
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.packet import ADMIN_PORT, ROUTING_PORT, TEXT_PORT, Packet, Priority
 
@@ -25,6 +25,8 @@ class Queued:
     """How a relayed packet was heard; None for one of our own."""
     not_before_s: float = 0.0
     """When a ROUTER_LATE may send it at the earliest; 0 for any time."""
+    is_cancelled: bool = False
+    """Whether it only waits for its turn to be dropped, as in Meshtasticator."""
 
     @property
     def place(self) -> tuple[bool, int, bool]:
@@ -35,8 +37,10 @@ class Queued:
 class TransmitQueue:
     """Packets waiting for the channel, the next one first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_turn: bool = False) -> None:
+        """`in_turn`: without end and in the order in which packets came; cancelled ones keep their turn."""
         self._waiting: list[Queued] = []
+        self._in_turn = in_turn
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -44,7 +48,7 @@ class TransmitQueue:
     @property
     def free_places(self) -> int:
         """Places left."""
-        return QUEUE_PLACES - len(self._waiting)
+        return max(QUEUE_PLACES - len(self._waiting), 0)
 
     @property
     def front(self) -> Queued | None:
@@ -53,6 +57,9 @@ class TransmitQueue:
 
     def add(self, queued: Queued) -> bool:
         """Take a packet; when full, only in the place of a less important last one. False when there is none."""
+        if self._in_turn:
+            self._waiting.append(queued)
+            return True
         if not self.free_places:
             if self._waiting[-1].priority >= queued.priority:
                 return False
@@ -66,11 +73,21 @@ class TransmitQueue:
 
     def find(self, key: tuple[int, int]) -> Queued | None:
         """The first waiting copy of a packet."""
-        return next((waiting for waiting in self._waiting if waiting.packet.key == key), None)
+        sender, packet_id = key
+        for one in self._waiting:
+            if one.packet.packet_id == packet_id and one.packet.sender == sender and not one.is_cancelled:
+                return one
+        return None
 
     def remove(self, queued: Queued) -> None:
-        """Forget a waiting packet."""
-        self._waiting.remove(queued)
+        """Forget a waiting packet, when its turn comes at the latest."""
+        if self._in_turn:
+            self._waiting[self._place_of(queued)] = replace(queued, is_cancelled=True)
+        else:
+            del self._waiting[self._place_of(queued)]
+
+    def _place_of(self, queued: Queued) -> int:
+        return next(place for place, one in enumerate(self._waiting) if one is queued)
 
 
 def priority_of(packet: Packet, *, readable: bool = True) -> int:
