@@ -231,6 +231,9 @@ def _evening(case: _Case) -> Iterable[Finding]:
     if not (is_slow or is_lossy):
         return
     busy = [use for use in case.figures.hours if use.hour in _EVENING and use.mean_percent > BUSY_PERCENT]
+    crowded_somewhere = any(use.hour in _EVENING and use.worst_percent > BUSY_PERCENT for use in case.figures.hours)
+    told_of_air = sum("of the air" in each.why or "airtime" in each.why for each in inside)
+    is_crowded = crowded_somewhere or told_of_air > sum(each.ending == "failed" for each in inside) / 2
     what = (
         f"In the evening an answer takes {seconds_words(evening)} instead of {seconds_words(day)}."
         if is_slow and evening is not None and day is not None
@@ -241,6 +244,9 @@ def _evening(case: _Case) -> Iterable[Finding]:
         what,
         "The air is full then: fewer packets help more than faster models."
         if busy
+        else "The air is full at some places then, or nodes have sent their share of it: a faster preset, or models nearer "
+        "to those who ask, help more than faster models."
+        if is_crowded
         else "The air is free then, so the models are too few or too slow: another device would help.",
     )
 

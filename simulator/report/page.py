@@ -54,7 +54,7 @@ def report_html(outcome: Outcome) -> str:
     values = {
         "policy": escape(policy),
         "title": _text(outcome.scenario.title or outcome.scenario.name),
-        "about": _text(outcome.scenario.about),
+        "about": _text(" ".join(outcome.scenario.about.split())),
         "settings": _settings(outcome),
         "share": _share(figures),
         "cards": _cards(figures),
