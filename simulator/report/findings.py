@@ -244,8 +244,8 @@ def _evening(case: _Case) -> Iterable[Finding]:
         what,
         "The air is full then: fewer packets help more than faster models."
         if busy
-        else "The air is full at some places then, or nodes have sent their share of it: a faster preset, or models nearer "
-        "to those who ask, help more than faster models."
+        else "The air is full at some places then, or nodes have sent their share of it: a faster preset, or models "
+        "nearer to those who ask, help more than faster models."
         if is_crowded
         else "The air is free then, so the models are too few or too slow: another device would help.",
     )
