@@ -24,9 +24,9 @@ NEVER = {"capture_db": math.inf, "preamble_saves": False}
 class Sensor(Station):
     """Sends now and then, whatever is on the air."""
 
-    def __init__(self, name, number, medium, rng, payload):
+    def __init__(self, name, number, medium, rng):
         self.name, self.node_number = name, number
-        self._medium, self._rng, self._payload = medium, rng, payload
+        self._medium, self._rng = medium, rng
         self._ids = count(1)
         self.sent = 0
         medium.join(self)
@@ -37,7 +37,7 @@ class Sensor(Station):
 
     def _send(self):
         self.sent += 1
-        self._medium.transmit(self, self._payload(self.node_number, next(self._ids)))
+        self._medium.transmit(self, Exactly(self.node_number, 0, next(self._ids), 1, b""))
 
     def on_sent(self, packet, airtime_s):
         self._wait()
@@ -80,8 +80,7 @@ def delivery(preset, sensors, snr_db, seed, packets, **medium_options):
     medium.join(sink)
     all_sensors = []
     for number in range(1, sensors + 1):
-        payload = lambda sender, packet_id: Exactly(sender, 0, packet_id, 1, b"")  # noqa: E731
-        all_sensors.append(Sensor(f"sensor {number}", number, medium, rng, payload))
+        all_sensors.append(Sensor(f"sensor {number}", number, medium, rng))
         medium.connect(f"sensor {number}", "sink", Link(snr_db(rng)))
     medium.advance(PERIOD_S * packets / sensors)
     return sink.heard / sum(sensor.sent for sensor in all_sensors)

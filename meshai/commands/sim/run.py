@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from meshai.commands.options import json_option
-from meshai.commands.sim.showing import minutes, percent, seconds, share_range
+from meshai.commands.sim.showing import ProgressBar, minutes, percent, seconds, share_range
 from meshai.run import dim, run_plain, tell, tell_json
 from meshai.words import clean
 
@@ -51,7 +51,7 @@ def command(scenario: str, seed: int, hours: float | None, report: Path | None, 
         if hours is not None:
             planned = replace(planned, hours=hours)
         began = time.time(), time.perf_counter(), time.process_time()
-        with _progress(planned.title) as progress:
+        with ProgressBar(planned.title) as progress:
             outcome = run_scenario(planned, seed, keep_packets=report is not None, progress=progress)
         spent = {"wall_s": round(time.perf_counter() - began[1], 3), "cpu_s": round(time.process_time() - began[2], 3)}
         if report is not None:
@@ -105,13 +105,6 @@ def outcome_form(outcome: Outcome, figures: Summary) -> dict[str, Any]:
         "events": outcome.events,
         "trace_hash": outcome.trace_hash,
     }
-
-
-def _progress(title: str) -> Any:
-    """A progress bar on stderr that is there while a run is; called with the share that is done."""
-    from meshai.commands.sim.showing import ProgressBar
-
-    return ProgressBar(title)
 
 
 def _show(outcome: Outcome, figures: Summary) -> None:
