@@ -128,12 +128,29 @@ class Timer:
 class _Seat:
     """A station's place in the air; stays when the station leaves."""
 
-    __slots__ = ("incoming", "name", "noisy_until_s", "reach", "sending", "station", "tuning")
+    __slots__ = (
+        "detected_db",
+        "incoming",
+        "name",
+        "needed_db",
+        "noisy_until_s",
+        "preset",
+        "reach",
+        "sending",
+        "station",
+        "tuning",
+        "visible_after_s",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.station: Station | None = None
         self.tuning: Tuning | None = None
+        self.preset: Preset
+        self.needed_db = self.detected_db = 0.0
+        """SNRs that reception, and noticing that the channel is in use, need with this preset."""
+        self.visible_after_s = 0.0
+        """A transmission younger than this goes unnoticed."""
         self.reach: dict[str, tuple[_Seat, Link]] = {}
         self.sending: _Flight | None = None
         self.incoming: list[_Arrival] = []
@@ -217,6 +234,10 @@ class Medium:
         seat = self._seat(station.name)
         seat.station = station
         seat.tuning = self._tunings.setdefault(station.tuning, station.tuning)
+        seat.preset = seat.tuning.preset if seat.tuning else self.preset
+        seat.needed_db = required_snr_db(seat.preset.spreading_factor)
+        seat.detected_db = seat.needed_db - DETECTION_MARGIN_DB
+        seat.visible_after_s = _DETECTION_SYMBOLS * seat.preset.symbol_s
 
     def leave(self, name: str) -> None:
         """Take a station off the air: what it was sending or hearing is lost. `join` brings it back, links kept.
@@ -266,18 +287,16 @@ class Medium:
 
     def is_busy(self, name: str) -> bool:
         """True when this station detects somebody else's transmission on the channel."""
-        incoming = self._seats[name].incoming
-        if not incoming:
+        seat = self._seats[name]
+        if not seat.incoming:
             return False
-        preset = self._preset_of(self._seats[name])
-        visible_since_s = self._now_s - _DETECTION_SYMBOLS * preset.symbol_s
-        detected_db = required_snr_db(preset.spreading_factor) - DETECTION_MARGIN_DB
-        return any(arrival.flight.start_s <= visible_since_s and arrival.snr_db >= detected_db for arrival in incoming)
+        visible_since_s, detected_db = self._now_s - seat.visible_after_s, seat.detected_db
+        return any(one.flight.start_s <= visible_since_s and one.snr_db >= detected_db for one in seat.incoming)
 
     def transmit(self, station: Station, packet: Packet) -> None:
         """Start a transmission now. A station that already transmits must not."""
         seat = self._seats[station.name]
-        preset = self._preset_of(seat)
+        preset = seat.preset
         phy_bytes = packet.phy_bytes
         airtime_s = time_on_air_s(preset, phy_bytes, preamble_symbols=self._preamble_symbols)
         flight = _Flight(seat, packet, self._now_s, airtime_s)
@@ -286,7 +305,7 @@ class Medium:
         for overheard in seat.incoming:
             overheard.is_readable, overheard.missed = False, True
         seat.sending = flight
-        tuning, needed_db = seat.tuning, required_snr_db(preset.spreading_factor)
+        tuning, needed_db = seat.tuning, seat.needed_db
         for receiver, link in seat.reach.values():
             if receiver.station is None or receiver.tuning is not tuning:
                 continue
@@ -351,9 +370,6 @@ class Medium:
         if seat is None:
             seat = self._seats[name] = _Seat(name)
         return seat
-
-    def _preset_of(self, seat: _Seat) -> Preset:
-        return seat.tuning.preset if seat.tuning else self.preset
 
     def _overlap(self, arrival: _Arrival, others: list[_Arrival], preset: Preset) -> None:
         """Judge a new arrival against what is in the air there already."""

@@ -128,15 +128,15 @@ class Transmitter:
 
     def arm(self) -> None:
         """Draw how long the front of the queue waits for the channel, unless a wait is under way."""
-        front = self._queue.front
-        if self._timer is None and front is not None:
-            if front.snr_db is None:
-                slots = self._rng.randrange(1 << self.window)
-            else:
-                snr_db = front.snr_db + self._snr_shift_db
-                slots = self.rules.relay_wait_slots(self._settings.role, snr_db, self._rng)
-            due_s = max(self._host.now_s, front.not_before_s) + slots * self._slot_s
-            self._timer = self._host.call_at(due_s, self._wait_is_over)
+        if self._timer is not None or (front := self._queue.front) is None:
+            return
+        if front.snr_db is None:
+            slots = self._rng.randrange(1 << self.window)
+        else:
+            snr_db = front.snr_db + self._snr_shift_db
+            slots = self.rules.relay_wait_slots(self._settings.role, snr_db, self._rng)
+        due_s = max(self._host.now_s, front.not_before_s) + slots * self._slot_s
+        self._timer = self._host.call_at(due_s, self._wait_is_over)
 
     def _wait_is_over(self) -> None:
         self._timer = None
