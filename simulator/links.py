@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Words = NDArray[np.uint64]
     Indices = NDArray[np.int64]
+    Found = tuple[Indices, Indices, Floats]
 
-__all__ = ["FAINTEST_MARGIN_DB", "Link", "Links", "links", "reach_m", "unknown_ground"]
+__all__ = ["FAINTEST_MARGIN_DB", "Link", "Links", "links", "links_of", "reach_m", "unknown_ground"]
 
 FAINTEST_MARGIN_DB = -6.0
 """Links weaker than this against what reception needs are left out: they neither carry nor disturb."""
@@ -109,15 +111,37 @@ def links(scenario: Scenario, seed: int) -> Links:
     Raises LocalError for unknown presets, regions, path losses and places, for names used twice, for terrain that can't
     be read, and for terrain with places that have no latitude and longitude.
     """
-    import numpy as np
-
     with Terrain(scenario.terrain) if scenario.terrain else nullcontext() as terrain:
         model = _Model(scenario, seed, terrain)
         blocks = [model.heard(one, other) for one, other in _near_pairs(model)]
+    return _kept(model, blocks, model.measured())
+
+
+def links_of(scenario: Scenario, seed: int, index: int, place: Place) -> Links:
+    """What `links` finds, from and to one place, if `place` stood there instead of `scenario.places[index]`.
+
+    Draws go by names, so that a place which moves keeps its own. The work grows with the number of places. Raises
+    LocalError as `links` does.
+    """
+    import numpy as np
+
+    places = (*scenario.places[:index], place, *scenario.places[index + 1 :])
+    with Terrain(scenario.terrain) if scenario.terrain else nullcontext() as terrain:
+        model = _Model(replace(scenario, places=places), seed, terrain)
+        others = np.delete(np.arange(len(places)), index)
+        found = model.heard(np.full_like(others, index), others)
     measured = model.measured()
+    its = (measured[0] == index) | (measured[1] == index)
+    return _kept(model, [found], (measured[0][its], measured[1][its], measured[2][its]))
+
+
+def _kept(model: _Model, blocks: list[Found], measured: Found) -> Links:
+    """The links that count, by sender, then receiver; a measured one in place of a computed one."""
+    import numpy as np
+
     sender, receiver, snr_db = (np.concatenate(columns) for columns in zip(*blocks, measured, strict=True))
     margin_db = snr_db - model.required_db[receiver]
-    key = sender * len(scenario.places) + receiver
+    key = sender * len(model.x_m) + receiver
     modelled = np.arange(len(key)) < len(key) - len(measured[0])
     replaced = modelled & np.isin(key, key[~modelled])
     kept = np.flatnonzero((margin_db >= FAINTEST_MARGIN_DB) & ~replaced)

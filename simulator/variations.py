@@ -28,7 +28,7 @@ __all__ = ["COMBINATIONS_MAX", "Axis", "Variation", "axes_from", "known_keys", "
 COMBINATIONS_MAX = 2000
 """More of them nobody could read."""
 _TEXT_CHARS_MAX = 4000
-_FIXED = ("title", "about", "terrain", "places", "name")
+_FIXED = ("title", "about", "terrain", "places", "name", "path")
 """Keys whose change makes another scenario rather than a variation; the name of a device is how it is found."""
 
 Step = str | int
@@ -233,7 +233,11 @@ def _check(variation: Variation) -> None:
         if power_dbm is not None and power_dbm > most_dbm:
             raise LocalError(f"{variation.name} can't be", f"{radio.region} allows {most_dbm:g} dBm at most")
     names = [place.name for place in scenario.places]
-    named = [*(device.at for device in scenario.devices), *(special.at for special in radio.special)]
+    named = [
+        *(device.at for device in scenario.devices),
+        *(special.at for special in radio.special),
+        *(walk.at for walk in scenario.walks),
+    ]
     for pattern in itertools.chain.from_iterable(named):
         if not any(fnmatchcase(name, pattern) for name in names):
             raise LocalError(f"{shown(pattern)} is no place of the scenario", "", did_you_mean(pattern, names[:20]))

@@ -27,6 +27,7 @@ __all__ = [
     "hours_of_day",
     "number",
     "patterns",
+    "points",
     "read_table",
     "share",
     "shares",
@@ -36,6 +37,8 @@ __all__ = [
 
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?(?: ?h)?")
 _LIST_MAX = 5000
+_POINTS_MAX = 500
+_FARTHEST_M = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +266,20 @@ def patterns() -> Kind:
         return tuple(name.strip() for name in names)
 
     return Kind('names of places, such as ["house 3", "hill*"]', take)
+
+
+def points() -> Kind:
+    """Points on the map, metres east and north of its origin."""
+
+    def take(value: Any) -> tuple[tuple[float, float], ...]:
+        if not isinstance(value, list) or not 1 <= len(value) <= _POINTS_MAX:
+            raise ValueError
+        if not all(isinstance(point, list) and len(point) == 2 for point in value):
+            raise ValueError
+        metres = number(-_FARTHEST_M, _FARTHEST_M)
+        return tuple((metres.take(east), metres.take(north)) for east, north in value)
+
+    return Kind("points in metres east and north, such as [[0, 0], [400, 250]]", take)
 
 
 def shares(*options: str) -> Kind:

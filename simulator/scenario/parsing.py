@@ -25,6 +25,7 @@ from simulator.scenario.mapping import read_places
 from simulator.scenario.plan import Place, Scenario
 from simulator.scenario.sections import ROOT, Head
 from simulator.scenario.trouble import ScenarioError, Troubles, did_you_mean, read_text, shown
+from simulator.walking import course_of
 
 __all__ = ["FILE_BYTES_MAX", "Reading", "parse", "read"]
 
@@ -32,6 +33,7 @@ FILE_BYTES_MAX = 256 << 10
 """Largest scenario file; long maps stand in files of their own, which may be larger."""
 _LINE_CHARS_MAX = 1000
 """A key of thousands of parts takes tomllib minutes: no line is longer than that."""
+_WALK_S_MAX = 23.9 * 3600
 _AT_LINE = re.compile(r"(.*?) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL)
 
 
@@ -111,6 +113,7 @@ def parse(text: str, *, name: str, file: str = "", folder: str | Path = ".") -> 
         devices=head.devices,
         people=head.people,
         faults=head.faults,
+        walks=head.walks,
     )
     return Reading(scenario, layout.notes)
 
@@ -152,6 +155,7 @@ def _at_names(draft: _Draft) -> Iterator[_Broken]:
     named: list[tuple[KeyPath, tuple[str, ...]]] = [
         *((("radio", "special", number, "at"), each.at) for number, each in enumerate(draft.head.radio.special)),
         *((("devices", number, "at"), each.at) for number, each in enumerate(draft.head.devices)),
+        *((("walks", number, "at"), each.at) for number, each in enumerate(draft.head.walks)),
     ]
     names = [place.name for place in draft.places]
     for path, patterns in named:
@@ -256,6 +260,39 @@ def _emergencies(draft: _Draft) -> Iterator[_Broken]:
             yield _Broken(("people", "emergencies", number, "at_hour"), what, expected)
 
 
+def _walkers(draft: _Draft) -> Iterator[_Broken]:
+    """Nobody is in two places, nor is a walker's link measured."""
+    measured = {name for link in draft.layout.measured for name in (link.sender, link.receiver)}
+    walking: set[str] = set()
+    for number, walk in enumerate(draft.head.walks):
+        named = [place.name for place in draft.places if _matches(place.name, walk.at)]
+        for name in named:
+            if name in walking:
+                yield _Broken(
+                    ("walks", number, "at"), f"{shown(name)} goes two ways", "expected one walk for each place"
+                )
+                break
+            if name in measured:
+                what = f"SNRs of {shown(name)} were measured where it stood"
+                yield _Broken(("walks", number, "at"), what, "expected a place without them")
+                break
+        walking.update(named)
+
+
+def _walks(draft: _Draft) -> Iterator[_Broken]:
+    """Walks begin within the run, and who goes each day is back by the next."""
+    head = draft.head
+    for number, walk in enumerate(head.walks):
+        ways = [course_of(walk, place, head.start_hour) for place in draft.places if _matches(place.name, walk.at)]
+        if ways and ways[0].starts_s >= head.hours * 3600:
+            what = f"a walk that starts {ways[0].starts_s / 3600:g} hours after the start of the run"
+            yield _Broken(("walks", number), what, f"expected below {head.hours:g}, the hours of the whole run")
+        lasts_s = max((way.lasts_s for way in ways), default=0.0)
+        if walk.and_back and lasts_s > _WALK_S_MAX:
+            what = f"a walk that is back after {lasts_s / 3600:.0f} hours"
+            yield _Broken(("walks", number), what, "expected less than 24: who comes back goes again the next day")
+
+
 def _askers(draft: _Draft) -> Iterator[_Broken]:
     """Somebody lives there."""
     if not any(place.is_house for place in draft.places):
@@ -285,6 +322,8 @@ _RULES: tuple[Callable[[_Draft], Iterator[_Broken]], ...] = (
     _bands,
     _powers,
     _emergencies,
+    _walkers,
+    _walks,
     _land,
 )
 """What must fit together; each says what does not."""

@@ -20,6 +20,7 @@ __all__ = [
     "RadioPlan",
     "Scenario",
     "SpecialRadio",
+    "Walk",
 ]
 
 
@@ -216,6 +217,21 @@ class FaultPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Walk:
+    """Places that move, such as somebody with a radio in a pocket."""
+
+    at: tuple[str, ...]
+    """Names of places; `*` as above. Each sets out from where it stands."""
+    path: tuple[tuple[float, float], ...]
+    """Where it goes, one point after another: metres east and north of the map's origin."""
+    speed_kmh: float = 4.0
+    starts_hour: float = 8.0
+    """Time of the day at which it sets out."""
+    and_back: bool = False
+    """Whether it returns the same way, and goes again each day; else it goes once and stays where it ends."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """All of it."""
 
@@ -235,3 +251,4 @@ class Scenario:
     devices: tuple[DevicePlan, ...] = ()
     people: PeoplePlan = field(default_factory=PeoplePlan)
     faults: FaultPlan = field(default_factory=FaultPlan)
+    walks: tuple[Walk, ...] = ()

@@ -23,6 +23,7 @@ from simulator.scenario.kinds import (
     hours_of_day,
     number,
     patterns,
+    points,
     share,
     shares,
     text,
@@ -36,6 +37,7 @@ from simulator.scenario.plan import (
     PowerSupply,
     RadioPlan,
     SpecialRadio,
+    Walk,
 )
 from simulator.scenario.shapes import SHAPES
 from simulator.scenario.spots import KINDS, NAME_CHARS_MAX
@@ -104,6 +106,7 @@ class Head:
     devices: tuple[DevicePlan, ...] = ()
     people: PeoplePlan = field(default_factory=PeoplePlan)
     faults: FaultPlan = field(default_factory=FaultPlan)
+    walks: tuple[Walk, ...] = ()
     places: Any = None
     """As it stands in the file: what is in it depends on the shape, see `simulator.scenario.mapping`."""
 
@@ -295,6 +298,20 @@ _FAULTS = Section(
     },
 )
 
+_WALKS = Section(
+    Walk,
+    {
+        "at": patterns(),
+        "path": points(),
+        "speed_kmh": number(0, 300, above=True),
+        "starts": clock(),
+        "and_back": flag(),
+    },
+    required=("at", "path"),
+    many=True,
+    called={"starts": "starts_hour"},
+)
+
 ROOT = Section(
     Head,
     {
@@ -307,6 +324,7 @@ ROOT = Section(
         "devices": _DEVICES,
         "people": _PEOPLE,
         "faults": _FAULTS,
+        "walks": _WALKS,
         "places": Kind("a table, written [places]", lambda found: found),
     },
     called={"start": "start_hour"},

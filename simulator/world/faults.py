@@ -87,7 +87,8 @@ class FaultMaker:
         self._lasting: Counter[tuple[str, int]] = Counter()
         self._apart: Counter[frozenset[int]] = Counter()
         """Ways in which the map is apart now: the places of one side."""
-        self._cut: dict[tuple[str, str], Link] = {}
+        self._cut: dict[tuple[int, int], Link] = {}
+        self._index = {radio.name: number for number, radio in enumerate(village.radios)}
 
     async def run(self) -> None:
         """Carry all of them out, to the end of the last."""
@@ -101,6 +102,16 @@ class FaultMaker:
                     self._village.devices[fault.place][0].clock_error_s = fault.amount
                 else:
                     self._village.ports[fault.place].trouble_next(fault.kind)
+
+    def connect(self, sender: int, receiver: int, link: Link | None) -> None:
+        """Set how one place hears another, None for not at all; while they are apart, from when that ends."""
+        radios = self._village.radios
+        if not self._is_apart(sender, receiver):
+            self._village.medium.connect(radios[sender].name, radios[receiver].name, link)
+        elif link is None:
+            self._cut.pop((sender, receiver), None)
+        else:
+            self._cut[sender, receiver] = link
 
     async def _last(self, fault: Fault) -> None:
         side = self._side(fault)
@@ -140,21 +151,17 @@ class FaultMaker:
         order = sorted(range(len(places)), key=lambda index: (along[index], index))
         return frozenset(order[: len(order) // 2])
 
+    def _is_apart(self, one: int, other: int) -> bool:
+        return any((one in side) != (other in side) for side, times in self._apart.items() if times)
+
     def _part(self) -> None:
         """Cut the links between the sides of every partition that holds now, and mend the others."""
-        medium, radios = self._village.medium, self._village.radios
-        sides = [side for side, times in self._apart.items() if times]
-
-        def is_apart(one: int, other: int) -> bool:
-            return any((one in side) != (other in side) for side in sides)
-
-        index = {radio.name: number for number, radio in enumerate(radios)}
-        for (sender, receiver), link in list(self._cut.items()):
-            if not is_apart(index[sender], index[receiver]):
-                medium.connect(sender, receiver, link)
-                del self._cut[sender, receiver]
-        for sender in index:
-            for receiver, link in medium.links_of(sender).items():
-                if is_apart(index[sender], index[receiver]):
-                    self._cut[sender, receiver] = link
-                    medium.connect(sender, receiver, None)
+        medium, index = self._village.medium, self._index
+        cut, self._cut = self._cut, {}
+        for (sender, receiver), link in cut.items():
+            self.connect(sender, receiver, link)
+        for name, sender in index.items():
+            for other, link in medium.links_of(name).items():
+                if self._is_apart(sender, index[other]):
+                    self._cut[sender, index[other]] = link
+                    medium.connect(name, other, None)

@@ -28,6 +28,7 @@ from simulator.world.household import Ended
 from simulator.world.power import Power
 from simulator.world.recorder import Recorder
 from simulator.world.village import Village
+from simulator.world.walks import Walks
 
 __all__ = ["WARM_UP_S", "Progress", "run_scenario"]
 
@@ -99,6 +100,7 @@ class _World:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(village.medium.run)
             nursery.start_soon(self.faults.run)
+            nursery.start_soon(Walks(village, self.faults, WARM_UP_S).run)
             nursery.start_soon(self.power.run)
             nursery.start_soon(self._tell_progress, end_s)
             starts = Random(f"starts {seed}")

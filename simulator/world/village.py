@@ -33,7 +33,7 @@ from simulator.world.ports import TroubledPort
 if TYPE_CHECKING:
     from protocol.text import TextCoder
 
-__all__ = ["Village"]
+__all__ = ["Village", "matches"]
 
 _CHANNELS = (Channel(), Channel("serial", bytes(range(32))))
 """The public channel for the radios' own chatter, and meshai's, as `meshai radio setup` makes it."""
@@ -106,6 +106,14 @@ class Village:
             reached |= edge
         return any(other in works for other in reached)
 
+    def meet(self, place: int, neighbours: Collection[int]) -> None:
+        """Note whom a place and its radio's links now join both ways."""
+        for other, known in enumerate(self._neighbours):
+            known.discard(place)
+            if other in neighbours:
+                known.add(place)
+        self._neighbours[place] = set(neighbours)
+
     def _passes_on(self, place: int) -> bool:
         settings = self.radios[place].settings
         return is_rebroadcaster(settings) and not ignores_port(settings, PRIVATE_PORT)
@@ -141,7 +149,7 @@ class Village:
 
     def special_of(self, name: str) -> list[SpecialRadio]:
         """What is special about the radio at a place, the last word last."""
-        return [special for special in self.scenario.radio.special if _matches(name, special.at)]
+        return [special for special in self.scenario.radio.special if matches(name, special.at)]
 
     def _connect(self) -> None:
         names = [radio.name for radio in self.radios]
@@ -162,7 +170,7 @@ class Village:
         houses = [index for index, place in enumerate(places) if place.is_house]
         for plan in self.scenario.devices:
             if plan.at:
-                chosen = [index for index, place in enumerate(places) if _matches(place.name, plan.at)]
+                chosen = [index for index, place in enumerate(places) if matches(place.name, plan.at)]
             else:
                 free = [index for index in houses if not any(other.has_radio for other in found[index])]
                 if plan.count > len(free):
@@ -236,5 +244,6 @@ def _lan_bearers(lan: VirtualLan | None, address: str) -> Callable[[], list[Bear
     return lambda: [VirtualLanBearer(lan, address)] if lan is not None else []
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a place's name is one that the patterns mean."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
