@@ -25,6 +25,7 @@ from simulator.scenario.plan import (
     RadioPlan,
     Scenario,
     SpecialRadio,
+    Walk,
 )
 from simulator.world.checkers import AirChecker, AskChecker
 from simulator.world.faults import Fault, FaultMaker, draw_faults
@@ -203,6 +204,21 @@ def test_a_full_disk_costs_the_cache_and_nothing_else(tmp_path):
     outcome = run_scenario(plan, 3)
     assert outcome.violations == []
     assert outcome.faults == {"crash": 6, "disk_full": 40}
+
+
+# Walks
+
+
+def test_who_walks_into_reach_is_answered_from_then_on():
+    far = (Place("house 0", 0.0, 0.0), Place("hut", 20_000.0, 0.0))
+    walk = Walk(("hut",), ((300.0, 0.0),), speed_kmh=60.0, starts_hour=12.0)
+    people = PeoplePlan(questions_per_day=24 * 60, patience_s=60)
+    outcome = run_scenario(street(places=far, walks=(walk,), people=people, hours=1.0), 1)
+    from_hut = [asked for asked in outcome.asked if asked.station == 1]
+    assert {asked.ending for asked in from_hut if asked.time_s < 600} == {"failed"}
+    late = [asked.ending for asked in from_hut if asked.time_s > 1600]
+    assert late.count("answered") + late.count("cached") > 0.7 * len(late)
+    assert outcome.trace_hash == run_scenario(outcome.scenario, 1).trace_hash
 
 
 # What the checkers notice
