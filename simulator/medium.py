@@ -6,7 +6,7 @@ costs as much as it has stations in reach, however many there are beyond.
 
 Two that overlap at a receiver spoil each other, unless one is `capture_db` stronger, or the overlap is over before the
 later one's preamble is needed (Bor et al., "Do LoRa Low-Power Wide-Area Networks Scale?", 2016). Other frequencies and
-presets stay unheard.
+presets stay unheard; on request, other spreading factors on the same frequency disturb where they are far stronger.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -129,6 +129,7 @@ class _Seat:
     """A station's place in the air; stays when the station leaves."""
 
     __slots__ = (
+        "carrier",
         "detected_db",
         "incoming",
         "name",
@@ -138,6 +139,7 @@ class _Seat:
         "reach",
         "sending",
         "station",
+        "strangers",
         "tuning",
         "visible_after_s",
     )
@@ -146,6 +148,8 @@ class _Seat:
         self.name = name
         self.station: Station | None = None
         self.tuning: Tuning | None = None
+        self.carrier: tuple[str, int, float] | None = None
+        """Region, slot and bandwidth: where two agree, their signals meet, whatever their spreading factors."""
         self.preset: Preset
         self.needed_db = self.detected_db = 0.0
         """SNRs that reception, and noticing that the channel is in use, need with this preset."""
@@ -154,6 +158,8 @@ class _Seat:
         self.reach: dict[str, tuple[_Seat, Link]] = {}
         self.sending: _Flight | None = None
         self.incoming: list[_Arrival] = []
+        self.strangers: list[tuple[_Flight, float]] = []
+        """Transmissions of other spreading factors on its frequency, ended ones among them, and their SNRs here."""
         self.noisy_until_s = 0.0
         """Until when the channel's use was counted here."""
 
@@ -202,11 +208,14 @@ class Medium:
         fading_db: float = 0.0,
         preamble_saves: bool = True,
         preamble_symbols: int = PREAMBLE_SYMBOLS,
+        rejection: Mapping[int, Mapping[int, float]] | None = None,
     ) -> None:
         """`capture_db`: so much stronger survives an overlap, infinity for never.
 
         `fading_db` is the standard deviation by which each reception's SNR differs from its link's. `preamble_saves`:
         whether an overlap may be confined to the beginning of a preamble, of which there are `preamble_symbols`.
+        `rejection`: spreading factor wanted -> another on its frequency -> dB by which the wanted one must be above it,
+        such as `simulator.lora.REJECTION_DB`; None where they never disturb one another.
         """
         self.preset = preset
         self._rng = rng
@@ -214,6 +223,7 @@ class Medium:
         self._fading_db = fading_db
         self._preamble_symbols = preamble_symbols
         self._spare_symbols = preamble_symbols - PREAMBLE_NEEDED_SYMBOLS if preamble_saves else 0
+        self._rejection = rejection
         self._seats: dict[str, _Seat] = {}
         self._tunings: dict[Tuning | None, Tuning | None] = {}
         self._observers: list[Observer] = []
@@ -235,6 +245,7 @@ class Medium:
         seat.station = station
         seat.tuning = self._tunings.setdefault(station.tuning, station.tuning)
         seat.preset = seat.tuning.preset if seat.tuning else self.preset
+        seat.carrier = (seat.tuning.region, seat.tuning.slot, seat.preset.bandwidth_hz) if seat.tuning else None
         seat.needed_db = required_snr_db(seat.preset.spreading_factor)
         seat.detected_db = seat.needed_db - DETECTION_MARGIN_DB
         seat.visible_after_s = _DETECTION_SYMBOLS * seat.preset.symbol_s
@@ -318,6 +329,8 @@ class Medium:
                 self._overlap(arrival, incoming, preset)
             incoming.append(arrival)
             flight.arrivals.append(arrival)
+        if self._rejection is not None:
+            self._cross(flight, self._rejection)
         if flight.transmission is not None:
             self._tell(flight.transmission)
         self.call_at(flight.end_s, lambda: self._end(flight))
@@ -380,6 +393,28 @@ class Medium:
                 self._spoil(other)
             if snr_db - other.snr_db < capture_db and other.flight.end_s > needed_from_s:
                 self._spoil(arrival)
+
+    def _cross(self, flight: _Flight, rejection: Mapping[int, Mapping[int, float]]) -> None:
+        """Judge a new transmission against those of other spreading factors on its frequency, and them against it."""
+        sender, preset = flight.seat, flight.seat.preset
+        for receiver, link in sender.reach.values():
+            if receiver.tuning is sender.tuning or receiver.carrier != sender.carrier:
+                continue
+            snr_db = link.snr_db
+            if self._fading_db:
+                snr_db += self._rng.gauss(0.0, self._fading_db)
+            needed_db = rejection[receiver.preset.spreading_factor][preset.spreading_factor]
+            for wanted in receiver.incoming:
+                if wanted.snr_db - snr_db < needed_db:
+                    self._spoil(wanted)
+            receiver.strangers = [other for other in receiver.strangers if other[0].end_s > self._now_s]
+            receiver.strangers.append((flight, snr_db))
+        needed_from_s = flight.start_s + self._spare_symbols * preset.symbol_s
+        for arrival in flight.arrivals:
+            for other, snr_db in arrival.seat.strangers:
+                needed_db = rejection[preset.spreading_factor][other.seat.preset.spreading_factor]
+                if arrival.snr_db - snr_db < needed_db and other.end_s > needed_from_s:
+                    self._spoil(arrival)
 
     def _spoil(self, arrival: _Arrival) -> None:
         if arrival.is_readable:

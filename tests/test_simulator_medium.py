@@ -7,6 +7,8 @@ import pytest
 import trio
 
 from protocol.airtime import PRESETS
+from simulator.channels import Tuning
+from simulator.lora import REJECTION_DB
 from simulator.medium import Link, Medium, Station
 from simulator.packet import Packet
 
@@ -204,3 +206,71 @@ async def test_a_cancelled_timer_does_nothing(autojump_clock):
         medium.call_at(1.0, lambda: fired.append("kept"))
         await trio.sleep(3)
         assert fired == ["kept"]
+
+
+class Tuned(Recorder):
+    """A station with a preset and a part of the band of its own."""
+
+    def __init__(self, name, medium, preset, slot=0):
+        self._tuning = Tuning(PRESETS[preset], "US", slot)
+        super().__init__(name, medium)
+
+    @property
+    def tuning(self):
+        return self._tuning
+
+
+@pytest.mark.parametrize(
+    ("stranger", "slot", "snr_db", "other_first", "is_heard"),
+    [
+        ("SHORT_FAST", 0, 28.0, False, True),
+        ("SHORT_FAST", 0, 28.0, True, True),
+        ("SHORT_FAST", 0, 34.0, False, False),
+        ("SHORT_FAST", 0, 34.0, True, False),
+        ("SHORT_FAST", 1, 34.0, False, True),
+        ("SHORT_TURBO", 0, 34.0, False, True),
+    ],
+)
+@pytest.mark.parametrize("rejection", [None, REJECTION_DB])
+async def test_another_spreading_factor_spoils_only_where_it_is_far_stronger_on_one_frequency(
+    autojump_clock, rejection, stranger, slot, snr_db, other_first, is_heard
+):
+    """Goursaud and Gorce: SF11 survives SF7 that is up to 33 dB stronger."""
+    medium = Medium(PRESETS["LONG_FAST"], Random(1), rejection=rejection)
+    a, b = Tuned("A", medium, "LONG_FAST"), Tuned("B", medium, "LONG_FAST")
+    c = Tuned("C", medium, stranger, slot)
+    medium.connect("A", "B", Link(0.0))
+    medium.connect("C", "B", Link(snr_db))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(medium.run)
+        first, second = (c, a) if other_first else (a, c)
+        first.send(230)
+        await trio.sleep(0.1)
+        second.send(230)
+        await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+    assert bool(b.heard) == (is_heard or rejection is None)
+    assert len(b.noise) == medium.collisions == (not b.heard)
+    assert c.heard == []
+
+
+async def test_another_spreading_factor_that_ends_before_the_preamble_is_needed_spoils_nothing(autojump_clock):
+    medium = Medium(PRESETS["LONG_FAST"], Random(1), rejection=REJECTION_DB)
+    a, b = Tuned("A", medium, "LONG_FAST"), Tuned("B", medium, "LONG_FAST")
+    c = Tuned("C", medium, "SHORT_FAST")
+    medium.connect("A", "B", Link(0.0))
+    medium.connect("C", "B", Link(60.0))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(medium.run)
+        for early_s in (0.02, 0.04):
+            c.send(0)
+            await trio.sleep(early_s)
+            a.send(20)
+            await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+    assert len(b.heard) == 2
+
+
+def test_every_preset_has_its_place_in_the_table_of_rejections():
+    factors = {preset.spreading_factor for preset in PRESETS.values()}
+    assert all(factors <= row.keys() for row in (REJECTION_DB, *REJECTION_DB.values()))

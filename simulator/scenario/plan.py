@@ -114,6 +114,8 @@ class RadioPlan:
     fading_db: float = 0.0
     """Standard deviation of what changes from packet to packet."""
     noise_figure_db: float = 6.0
+    other_factors_disturb: bool = False
+    """Whether a strong signal spoils a weak one of another spreading factor on the same frequency and bandwidth."""
     special: tuple[SpecialRadio, ...] = ()
 
 

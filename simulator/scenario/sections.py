@@ -235,6 +235,7 @@ _RADIO = Section(
         "shadowing_db": number(0, 30),
         "fading_db": number(0, 30),
         "noise_figure_db": number(0, 40),
+        "other_factors_disturb": flag(),
         "special": _SPECIAL,
     },
 )

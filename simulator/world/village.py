@@ -23,6 +23,7 @@ from simulator.firmware.relaying import ignores_port, is_rebroadcaster
 from simulator.firmware.settings import RadioSettings
 from simulator.lan import VirtualLan, VirtualLanBearer
 from simulator.links import links
+from simulator.lora import REJECTION_DB
 from simulator.medium import Link, Medium
 from simulator.outcome import Station
 from simulator.scenario.plan import DevicePlan, Scenario, SpecialRadio
@@ -63,7 +64,12 @@ class Village:
         self._script, self._coder, self._folder, self._sharing = script, coder, folder, sharing
         rng = Random(f"village {seed}")
         plan = scenario.radio
-        self.medium = Medium(preset_named(plan.preset), Random(f"medium {seed}"), fading_db=plan.fading_db)
+        self.medium = Medium(
+            preset_named(plan.preset),
+            Random(f"medium {seed}"),
+            fading_db=plan.fading_db,
+            rejection=REJECTION_DB if plan.other_factors_disturb else None,
+        )
         self.radios = self._radios()
         self._connect()
         self.plans = self._place_devices(rng)
