@@ -48,7 +48,7 @@ candidates = st.builds(
 
 
 @given(st.lists(candidates, max_size=8), st.sampled_from(["", "tiny"]), st.randoms())
-def test_the_choice_is_the_best_that_fits_whatever_the_order(found, model, random):
+def test_the_choice_is_about_the_best_that_fits_whatever_the_order(found, model, random):
     chosen = choose(found, model=model, **SIZES)
     shuffled = list(found)
     random.shuffle(shuffled)
@@ -57,7 +57,8 @@ def test_the_choice_is_the_best_that_fits_whatever_the_order(found, model, rando
     assert (chosen is None) == (not fitting)
     if chosen is not None and again is not None:
         assert chosen in fitting
-        assert expected_s(chosen, **SIZES) == expected_s(again, **SIZES) == min(expected_s(c, **SIZES) for c in fitting)
+        assert expected_s(chosen, **SIZES) == expected_s(again, **SIZES)
+        assert expected_s(chosen, **SIZES) <= 1.1 * min(expected_s(c, **SIZES) for c in fitting)
 
 
 def test_askers_spread_over_peers_that_are_about_as_fast_and_each_stays_with_its_own():
