@@ -162,7 +162,7 @@ def test_a_link_that_moves_stays_cut_until_the_partition_ends_and_then_is_as_it_
     kernel.run(main, seed=1)
 
 
-def test_a_walk_that_leaves_takes_its_links_and_its_neighbours_away():
+def test_a_walk_that_leaves_takes_its_links_away():
     scenario = far_hut(places=(FAR[0], replace(FAR[1], x_m=600.0)), walks=(replace(COMES, path=((20_000.0, 0.0),)),))
 
     async def main():
