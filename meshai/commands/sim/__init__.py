@@ -38,6 +38,6 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
 
-@click.group("sim", cls=_LazyGroup)
+@click.group("sim", cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
     """Virtual radios and simulations."""
